@@ -1,0 +1,373 @@
+// The nouns that every part shares: sessions (plain data operators see), flows (the sockets of one layer), verdicts,
+// and the seams through which floors reach each other. No behaviour lives here.
+
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { ErrorCode } from './errors.ts';
+import type { Limits } from './limits.ts';
+import type { Logger } from './log.ts';
+import type { Meter } from './meters.ts';
+import type { ProtocolName } from './protocols.ts';
+
+export interface Endpoint {
+  readonly ip: string;
+  readonly port: number;
+}
+
+/** Where a client wants to go: an address (transparent), a name (explicit), or both once resolved. */
+export interface Destination {
+  ip: string | null;
+  port: number;
+  host: string | null;
+}
+
+export type Action = 'intercept' | 'handoff' | 'relay' | 'tunnel' | 'deny';
+export type SessionState = 'active' | 'closed' | 'errored';
+
+/** Bytes read off the four socket ends; TLS included where TLS is. */
+export interface ByteCounts {
+  fromClient: number;
+  toClient: number;
+  fromUpstream: number;
+  toUpstream: number;
+}
+
+export interface TlsSide {
+  version: string;
+  cipher: string;
+  alpn: string | null;
+}
+
+/** What is known of the TLS layers of a session. */
+export interface SessionTls {
+  client: TlsSide | null;
+  upstream: (TlsSide & { name: 'verified' | 'unverified'; problems: readonly CertificateProblem[] }) | null;
+  leaf: { serial: string; key: LeafKeyType; mirrored: boolean } | null;
+}
+
+/** Details per protocol; each handler owns its key. Lists are bounded by sessionDetailsMax, texts by sessionTextBytesMax. */
+export interface SessionDetails {
+  http?: HttpDetails;
+  sip?: SipDetails;
+  turn?: TurnDetails;
+}
+
+export interface HttpDetails {
+  requests: number;
+  method: string | null;
+  host: string | null;
+  status: number | null;
+  upgraded: string | null;
+}
+
+export interface SipRegistration {
+  aor: string;
+  contact: string | null;
+  userAgent: string | null;
+  /** Seconds granted by the registrar. */
+  expiresSeconds: number;
+  state: 'pending' | 'challenged' | 'registered' | 'removed' | 'failed';
+  scheme: string | null;
+  epid: string | null;
+}
+
+export interface SipDialog {
+  callId: string;
+  method: string;
+  state: 'trying' | 'ringing' | 'confirmed' | 'ended' | 'failed';
+  media: readonly string[];
+}
+
+export interface SipDetails {
+  registrations: SipRegistration[];
+  dialogs: SipDialog[];
+  /** Messages by method (requests) and by three-digit status (responses). */
+  methods: Record<string, number>;
+  statuses: Record<string, number>;
+  keepAlives: number;
+  /** Set when the stream stopped being watched (compression, or framing in doubt) and was relayed as bytes. */
+  opaque: string | null;
+}
+
+export interface TurnAllocation {
+  relayed: string | null;
+  reflexive: string | null;
+  realm: string | null;
+  /** The user name as text where it is printable, else the SHA-256 of its bytes in hex. */
+  user: string | null;
+  lifetimeSeconds: number | null;
+  bandwidth: number | null;
+  result: 'pending' | 'challenged' | 'allocated' | 'failed' | 'freed';
+  errorCode: number | null;
+}
+
+export interface TurnDetails {
+  allocations: TurnAllocation[];
+  /** Payload bytes by peer address. */
+  peers: Record<string, { toPeer: number; fromPeer: number }>;
+  /** Messages by type name. */
+  messages: Record<string, number>;
+  dataFrames: { toUpstream: number; toClient: number };
+  dataBytes: { toUpstream: number; toClient: number };
+  version: number | null;
+  activeDestination: string | null;
+  rtpSeen: boolean;
+  opaque: string | null;
+}
+
+/** One client connection as operators see it. Plain data: no sockets, no payload. */
+export interface Session {
+  readonly id: string;
+  readonly service: string;
+  readonly client: Endpoint;
+  readonly destination: Destination;
+  readonly startedAt: number;
+  endedAt: number | null;
+  state: SessionState;
+  sni: string | null;
+  /** ALPN names the client offered. */
+  alpn: readonly string[];
+  ja3: string | null;
+  ja4: string | null;
+  user: string | null;
+  protocol: ProtocolName;
+  /** Layers as found, outermost first: tls, sips. Explicit services come first by their name: http-explicit, tls, https. */
+  chain: string[];
+  action: Action | null;
+  /** Set when an error became a tunnel: the error. */
+  tunnelledOnError: ErrorCode | null;
+  /** The rule that decided the action, `stage/name`. */
+  rule: string | null;
+  error: ErrorCode | null;
+  /** A short fact about the error for operators; never payload. */
+  errorDetail: string | null;
+  /** Why a relay was not looked into: detection off, nothing known, no bytes in time. */
+  note: string | null;
+  bytes: ByteCounts;
+  tls: SessionTls;
+  details: SessionDetails;
+}
+
+/** The sockets of one layer of a session. A new Flow for each layer; `raw` is the client's TCP socket and never replaced. */
+export interface Flow {
+  readonly session: Session;
+  readonly raw: Socket;
+  /** Where the client's plaintext of this layer is: the raw socket or a TLS socket on it. */
+  readonly client: Socket | TLSSocket;
+  /** Likewise for the server; null while nothing has been dialled for this layer. */
+  readonly upstream: Socket | TLSSocket | null;
+  readonly depth: number;
+  /** True once a layer of TLS has been opened by us. */
+  readonly insideTls: boolean;
+  /** `raw.bytesWritten` when the flow began: more means the client has been answered. */
+  readonly repliedBytes: number;
+}
+
+/** What a detector says of bytes; judged the same at every split of them. Never throws. */
+export type Found = 'no' | 'more' | 'suspect' | { readonly facts: unknown };
+export type Side = 'client' | 'upstream';
+export type Detect = (bytes: Buffer, from: Side, limits: Limits) => Found;
+
+/** A denial or failure to be told to the client in the words of its protocol. */
+export interface Refusal {
+  readonly code: ErrorCode;
+  readonly detail: string | null;
+  readonly rule: string | null;
+  readonly status: number | null;
+}
+
+/** A protocol's handler. `done` ends the flow well; a Flow is the same session one layer further in. Throws FlowError. */
+export interface Protocol {
+  readonly detect: Detect;
+  handle(flow: Flow, deps: Deps, facts: unknown): Promise<'done' | Flow>;
+  /** Tells the client why, in its protocol, and ends both sides. Absent: the sockets are just closed. */
+  refuse?(flow: Flow, deps: Deps, refusal: Refusal): Promise<void>;
+}
+
+// ---- Policy
+
+export type LeafKeyType = 'rsa' | 'ec';
+/** What can be wrong with an upstream certificate (CONTRACT "certificate"). */
+export const certificateProblems = [
+  'expired', 'not-yet-valid', 'self-signed', 'untrusted', 'incomplete', 'name', 'revoked', 'revocation-unknown', 'weak', 'invalid',
+] as const;
+export type CertificateProblem = (typeof certificateProblems)[number];
+
+export const policyStages = ['connection', 'ssl', 'certificate', 'protocol', 'http', 'sip', 'turn'] as const;
+export type PolicyStage = (typeof policyStages)[number];
+export type TlsVersion = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
+
+/** Detection switches: names that are off, and names that a rule switched on over the service's setting. */
+export interface DetectSwitches {
+  readonly off: ReadonlySet<ProtocolName>;
+  readonly on: ReadonlySet<ProtocolName>;
+}
+
+export interface ConnectionVerdict {
+  readonly action: 'allow' | 'deny' | 'tunnel';
+  readonly rule: string;
+  readonly detect: DetectSwitches;
+  readonly tunnelOnError: ReadonlySet<ErrorCode>;
+  /** The rule says that servers on this port speak first: dial at once and wait for no detection timer. */
+  readonly serverFirst: boolean;
+}
+
+export interface SslVerdict {
+  readonly action: 'intercept' | 'tunnel' | 'deny' | 'intercept-on-exception';
+  readonly rule: string;
+  /** False: relay what is decrypted without looking (the reference's STunnel interception). */
+  readonly handoff: boolean;
+  readonly tunnelOnError: ReadonlySet<ErrorCode>;
+  readonly clientCert: 'tunnel' | 'continue' | 'deny';
+  /** Detection inside TLS. */
+  readonly detect: DetectSwitches;
+  readonly clientMinVersion: TlsVersion;
+  /** Name of the issuer (keyring) that signs, null for the default. */
+  readonly issuer: string | null;
+}
+
+export interface CertificateVerdict {
+  readonly action: 'deny' | 'mirror-untrusted' | 'accept' | 'tunnel';
+  readonly rule: string;
+}
+
+export interface ProtocolVerdict {
+  readonly action: 'handoff' | 'relay' | 'deny';
+  readonly rule: string;
+}
+
+export interface RequestVerdict {
+  readonly action: 'allow' | 'deny';
+  readonly rule: string;
+  /** Status of the refusal, null for the protocol's usual one. */
+  readonly status: number | null;
+}
+
+export interface HttpFacts {
+  readonly method: string;
+  readonly host: string | null;
+  readonly path: string;
+  readonly headers: ReadonlySet<string>;
+  readonly upgrade: string | null;
+}
+
+export interface SipFacts {
+  readonly method: string;
+  readonly from: string | null;
+  readonly to: string | null;
+  readonly agent: string | null;
+}
+
+export interface TurnFacts {
+  readonly message: string;
+  readonly peer: string | null;
+}
+
+/** One answer per stage; pure, never awaits, never throws. The session carries client, destination, service, user and TLS facts. */
+export interface Policy {
+  connection(session: Session): ConnectionVerdict;
+  ssl(session: Session): SslVerdict;
+  certificate(session: Session, problems: readonly CertificateProblem[]): CertificateVerdict;
+  protocol(session: Session, protocol: ProtocolName, tls: 'intercepted' | 'tunnelled' | 'none'): ProtocolVerdict;
+  http(session: Session, facts: HttpFacts): RequestVerdict;
+  sip(session: Session, facts: SipFacts): RequestVerdict;
+  turn(session: Session, facts: TurnFacts): RequestVerdict;
+  /** Whether a stage has rules at all, so that handlers skip gathering facts for none. */
+  has(stage: PolicyStage): boolean;
+}
+
+// ---- Certificates
+
+/** What the emulated leaf must look like. */
+export interface LeafRequest {
+  /** The server's certificate (DER), or null when there is none to follow (block pages): then only `host` is named. */
+  readonly upstreamDer: Buffer | null;
+  /** SHA-256 of it, hex: the identity's cache key. Null as above. */
+  readonly upstreamFingerprint: string | null;
+  /** The name asked for (SNI or CONNECT host), already checked as a host name; null when unknown. */
+  readonly host: string | null;
+  /** The original destination's address, named only when there is neither certificate nor host. */
+  readonly ip: string | null;
+  readonly key: LeafKeyType;
+  /** `untrusted`: signed by the issuer no client trusts, with the defect mirrored. */
+  readonly trust: 'trusted' | 'untrusted';
+  /** Issuer (keyring) name, null for the default. */
+  readonly issuer: string | null;
+}
+
+/** An emulated identity, ready to serve. The same object as long as it is cached. */
+export interface Leaf {
+  readonly serial: string;
+  readonly key: LeafKeyType;
+  readonly mirrored: boolean;
+  /** Leaf and chain, PEM. */
+  readonly certPem: string;
+  readonly keyPem: string;
+  /** 48 octets for TLS tickets, equal in all workers. */
+  readonly ticketKeys: Buffer;
+  /** A current OCSP response to staple, or null when stapling is off. */
+  staple(): Promise<Buffer> | Buffer | null;
+}
+
+/** An answer of the revocation endpoints (CRL, OCSP, CA certificate), independent of who asked. */
+export interface RevocationAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+}
+
+export interface Revocation {
+  /** Whether a plain-http request with this Host (as sent, port included) is for us. Cheap: asked for every plain request. */
+  isHost(host: string): boolean;
+  answer(method: string, path: string, body: Buffer | null): RevocationAnswer;
+}
+
+// ---- What handlers may reach
+
+
+export interface Deps {
+  readonly limits: Limits;
+  readonly policy: Policy;
+  readonly meter: Meter;
+  readonly log: Logger;
+  /** Milliseconds since the epoch. */
+  clock(): number;
+  /** A TCP connection to the session's destination; reuses one that detection dialled early. Throws FlowError of stage dial. */
+  dial(flow: Flow): Promise<Socket>;
+  /** The emulated identity; single flight per identity. Throws FlowError of stage certs. */
+  certFor(request: LeafRequest): Promise<Leaf>;
+  readonly revocation: Revocation;
+  /** A client refused our certificate or left at once. */
+  noteRefusal(session: Session, code: ErrorCode): void;
+  /** A client accepted our certificate and went on. */
+  noteAccepted(session: Session): void;
+}
+
+
+// ---- Sessions, as admin, metrics, kill and the CLI see them (they may live in other processes)
+
+export interface SessionPage {
+  readonly sessions: readonly Session[];
+  readonly total: number;
+  readonly truncated: boolean;
+  /** Pass as `cursor` for the next page; null on the last. */
+  readonly cursor: string | null;
+}
+
+export interface SessionsView {
+  /** `filter` is the text of CONTRACT's FILTER; rejects with FilterError on a wrong key or word. Newest first. */
+  list(filter: string, limit: number, cursor: string | null): Promise<SessionPage>;
+  one(id: string): Promise<Session | null>;
+  kill(id: string): Promise<boolean>;
+  /** Counts per protocol, action, error and state of what is in the table. */
+  summary(): Promise<SessionSummary>;
+}
+
+export interface SessionSummary {
+  readonly active: number;
+  readonly closed: number;
+  readonly byProtocol: Record<string, number>;
+  readonly byAction: Record<string, number>;
+  readonly byError: Record<string, number>;
+  readonly byState: Record<string, number>;
+}

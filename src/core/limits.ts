@@ -1,0 +1,125 @@
+// Every bound of the gateway: waits, buffers, queues, caches and maps, each with its unit, default and reason.
+// `limits:` in the config overrides rows by name; docs/config.md lists them from here.
+
+interface LimitRow {
+  readonly default: number;
+  readonly min: number;
+  readonly max: number;
+  readonly unit: 'ms' | 'bytes' | 'count' | 'per second';
+  readonly why: string;
+}
+
+const ms = (value: number, min: number, max: number, why: string): LimitRow => ({ default: value, min, max, unit: 'ms', why });
+const bytes = (value: number, min: number, max: number, why: string): LimitRow => ({ default: value, min, max, unit: 'bytes', why });
+const count = (value: number, min: number, max: number, why: string): LimitRow => ({ default: value, min, max, unit: 'count', why });
+const rate = (value: number, min: number, max: number, why: string): LimitRow => ({ default: value, min, max, unit: 'per second', why });
+
+const second = 1000;
+const minute = 60 * second;
+const hour = 60 * minute;
+const day = 24 * hour;
+const kiB = 1024;
+const miB = 1024 * kiB;
+
+export const limitTable = {
+  // Admission
+  sessionsMax: count(20_000, 1, 1_000_000, 'Memory: about 60 KiB for each held intercepted session; over all workers.'),
+  sessionsPerClientMax: count(2_000, 1, 1_000_000, 'One client cannot take every place; high enough for a NAT with a few dozen people behind it.'),
+  listenBacklog: count(1024, 1, 65_535, 'Connections the kernel holds while the event loop is busy.'),
+
+  // Peek and detection
+  peekBytesMax: bytes(16 * kiB, 512, 256 * kiB, 'Bytes held per direction while the protocol is not known; every detector decides below it.'),
+  helloBytesMax: bytes(64 * kiB, 4 * kiB, 256 * kiB, 'A ClientHello over all its records; post-quantum hellos are near 2 KiB, padding and ECH may add to it.'),
+  detectMs: ms(5 * second, 50, 5 * minute, 'Longest wait for first bytes that tell a protocol, counted from the first byte.'),
+  detectSilenceMs: ms(10 * second, 50, 10 * minute, 'Longest wait for a first byte from either side before the flow counts as unknown.'),
+  detectRaceMs: ms(300, 0, 1 * minute, 'Silence after which the upstream is dialled so that a server that speaks first is heard.'),
+  detectPauseMs: ms(1 * second, 10, 1 * minute, 'A first packet that might still become a known protocol is judged as unknown when no more bytes follow for this long.'),
+  depthMax: count(4, 1, 16, 'Layers of TLS and proxies inside each other; deeper nesting is relayed unparsed.'),
+  pseudoHelloMs: ms(10 * second, 100, 5 * minute, 'Wait for a server\'s answer to a hello that may be MS-TURN pseudo-TLS.'),
+
+  // Dialling
+  dialMs: ms(15 * second, 100, 5 * minute, 'TCP connect to the destination, all addresses together.'),
+  dialAttemptMs: ms(250, 10, 1 * minute, 'Head start of one address family before the next is tried as well (RFC 8305).'),
+  dnsMs: ms(5 * second, 100, 1 * minute, 'One name look-up.'),
+  dnsCacheMax: count(4_096, 0, 1_000_000, 'Names remembered.'),
+  dnsCacheMs: ms(30 * second, 0, 1 * hour, 'How long a resolved name is believed.'),
+
+  // TLS
+  upstreamHandshakeMs: ms(15 * second, 100, 5 * minute, 'TLS handshake with the server, from the first byte sent.'),
+  clientHandshakeMs: ms(15 * second, 100, 5 * minute, 'TLS handshake with the client, from our ServerHello.'),
+  clientCertAlertWaitMs: ms(300, 10, 1 * minute, 'TLS 1.3: wait for the alert of a server that requires a client certificate before the client is answered.'),
+  clientSilentLeaveMs: ms(3 * second, 0, 1 * minute, 'A client that closes without a byte this soon after the handshake is taken to have refused the certificate.'),
+  tlsServersMax: count(2_000, 1, 100_000, 'Cached TLS server contexts: one for each emulated identity, ALPN and client TLS minimum.'),
+  upstreamContextsMax: count(256, 8, 10_000, 'Cached secure contexts for upstream, one for each class of client offer.'),
+  ticketLifetimeMs: ms(2 * hour, 0, 7 * day, 'How long a client may resume.'),
+  upstreamTlsSessionsMax: count(10_000, 0, 1_000_000, 'Remembered TLS sessions of servers.'),
+
+  // Certificates
+  identitiesMax: count(10_000, 1, 1_000_000, 'Emulated certificates held; about 4 KiB each.'),
+  mintQueueMax: count(1_000, 1, 100_000, 'Certificates waiting to be made; beyond it flows fail with MINT_QUEUE_FULL.'),
+  mirroredSanBytesMax: bytes(16 * kiB, 1 * kiB, 1 * miB, 'Subject alternative names copied from a server; above it the leaf carries only the name asked for.'),
+  upstreamCertBytesMax: bytes(64 * kiB, 4 * kiB, 1 * miB, 'A server certificate that is looked into; larger ones count as invalid.'),
+  leafDaysMax: count(90, 1, 825, 'Days an emulated leaf is valid at most; Apple refuses more than 825.'),
+  leafKeyLifetimeMs: ms(1 * day, 1 * minute, 30 * day, 'Leaf keys are replaced this often.'),
+  crlRequestBytesMax: bytes(8 * kiB, 512, 64 * kiB, 'A request head on the CRL listener.'),
+  ocspRequestBytesMax: bytes(4 * kiB, 256, 64 * kiB, 'An OCSP request; real ones are about 100 bytes.'),
+  revokedMax: count(100_000, 1, 10_000_000, 'Serials a CRL may list.'),
+
+  // HTTP
+  httpHeadBytesMax: bytes(64 * kiB, 1 * kiB, 1 * miB, 'One request or response head.'),
+  httpHeadersMax: count(200, 8, 10_000, 'Fields in one head.'),
+  httpPipelineMax: count(64, 1, 10_000, 'Requests sent ahead of their responses on one connection.'),
+  httpChunkLineBytesMax: bytes(4 * kiB, 32, 64 * kiB, 'A chunk-size line with its extensions.'),
+  httpTrailerBytesMax: bytes(16 * kiB, 256, 1 * miB, 'A trailer section.'),
+  httpHeadMs: ms(60 * second, 100, 1 * hour, 'A request or response head, from its first byte to its end.'),
+  httpIdleMs: ms(5 * minute, 100, 1 * day, 'An HTTP connection on which nothing moves.'),
+
+  // SIP
+  sipStartLineBytesMax: bytes(8 * kiB, 256, 1 * miB, 'A SIP start line.'),
+  sipHeadersBytesMax: bytes(64 * kiB, 1 * kiB, 1 * miB, 'The header part of one SIP message.'),
+  sipBodyBytesMax: bytes(1 * miB, 0, 64 * miB, 'A SIP body; Skype for Business sends XML of tens of KiB.'),
+  sipMessagesPerSecondMax: rate(2_000, 1, 1_000_000, 'Messages of one connection in each direction; more is counted in limits_hit_total.'),
+  sipDialogsMax: count(1_000, 1, 100_000, 'Dialogs watched on one connection; older ones are forgotten.'),
+  sipRegistrationsMax: count(1_000, 1, 100_000, 'Registrations watched on one connection.'),
+  sipIdleMs: ms(60 * minute, 1 * second, 7 * day, 'A SIP connection on which nothing moves, keep-alives included.'),
+
+  // TURN
+  turnMessageBytesMax: bytes(8 * kiB, 256, 64 * kiB, 'A STUN or TURN message that is looked into; larger ones pass unread.'),
+  turnPeersMax: count(256, 1, 100_000, 'Peers counted on one allocation.'),
+  turnAllocationsMax: count(16, 1, 1_000, 'Allocations watched on one connection.'),
+  turnPendingMax: count(64, 1, 10_000, 'Requests waiting for their response on one connection.'),
+  turnIdleMs: ms(15 * minute, 1 * second, 7 * day, 'A TURN connection on which nothing moves; allocations live 10 minutes.'),
+
+  // Relay
+  relayIdleMs: ms(60 * minute, 1 * second, 7 * day, 'A relay or tunnel on which nothing moves.'),
+  halfOpenMs: ms(2 * minute, 100, 1 * day, 'How long one direction may go on after the other has ended without a byte moving.'),
+  injectBytesMax: bytes(64 * kiB, 1 * kiB, 1 * miB, 'Answers of our own that wait for a gap between frames of the other direction.'),
+
+  // Learned bypass
+  learnedMax: count(10_000, 1, 1_000_000, 'Remembered refusals and bypasses.'),
+
+  // Sessions and admin
+  sessionsClosedMax: count(10_000, 0, 1_000_000, 'Closed sessions kept for the console and the API, in each process.'),
+  sessionDetailsMax: count(32, 1, 1_000, 'Entries of one list in a session\'s details.'),
+  sessionTextBytesMax: bytes(256, 32, 4 * kiB, 'One text from the wire shown in a session.'),
+  apiPageMax: count(1_000, 1, 10_000, 'Sessions in one API answer.'),
+  apiBodyBytesMax: bytes(64 * kiB, 1 * kiB, 1 * miB, 'A request body of the admin API.'),
+  adminConnectionsMax: count(256, 1, 10_000, 'Connections to the admin listener.'),
+  streamsMax: count(32, 1, 1_000, 'Live session streams.'),
+  workerAnswerMs: ms(2 * second, 100, 1 * minute, 'How long the primary waits for a worker\'s part of an answer.'),
+  admissionAnswerMs: ms(1 * second, 10, 1 * minute, 'How long a worker waits for the primary\'s word on a busy client.'),
+  workerRestartMs: ms(1 * second, 10, 5 * minute, 'Pause before a worker that ended unasked is replaced.'),
+  shutdownGraceMs: ms(10 * second, 0, 1 * day, 'How long flows may go on after SIGTERM.'),
+  policyListMax: count(2_000_000, 1, 50_000_000, 'Names in one list file of a policy.'),
+} as const satisfies Record<string, LimitRow>;
+
+export type LimitName = keyof typeof limitTable;
+/** The limits in force: a number for every row. */
+export type Limits = Readonly<Record<LimitName, number>>;
+export const limitNames = Object.keys(limitTable) as readonly LimitName[];
+
+/** The defaults, with the overrides of a config (already checked against min and max). */
+export function limitsWith(overrides: Partial<Record<LimitName, number>> = {}): Limits {
+  const defaults = Object.fromEntries(limitNames.map((name) => [name, limitTable[name].default])) as Record<LimitName, number>;
+  return { ...defaults, ...overrides };
+}

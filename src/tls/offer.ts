@@ -1,0 +1,84 @@
+// What a client's offer asks of the gateway: which leaf key it can verify, which TLS and groups to offer upstream, which ALPN.
+// Rule behind all of it: upstream never hears an offer that the client would not have made, but for operators' version floors.
+
+import type { LeafKeyType, TlsVersion } from '../core/flow.ts';
+import type { ClientHello } from './hello-body.ts';
+
+/** Which shared secure context fits an offer: equal keys, equal options. */
+export interface OfferClass {
+  readonly key: string;
+  readonly minVersion: TlsVersion;
+  readonly maxVersion: TlsVersion;
+  /** For Node's `ecdhCurve`, in OpenSSL's group list syntax; `*` marks those that get a key share. */
+  readonly groups: string;
+}
+
+const versionOrder: Readonly<Record<TlsVersion, number>> = { TLSv1: 1, 'TLSv1.1': 2, 'TLSv1.2': 3, 'TLSv1.3': 4 };
+
+const ecdsaP256Sha256 = 0x0403;
+const groupP256 = 23;
+const groupX25519 = 29;
+const groupX25519MlKem768 = 0x11ec;
+/** ECDHE_ECDSA suites of TLS 1.2 and before that Node enables by default: AES-GCM, ChaCha20, AES-CBC (it has no CCM). */
+const ecdsaSuites: ReadonlySet<number> = new Set([0xc02b, 0xc02c, 0xcca9, 0xc023, 0xc024, 0xc009, 0xc00a]);
+
+/** Groups that may be offered upstream, best first, with their OpenSSL names. */
+const upstreamGroups: readonly (readonly [number, string])[] = [
+  [groupX25519MlKem768, 'X25519MLKEM768'], [groupX25519, 'X25519'], [groupP256, 'P-256'], [24, 'P-384'], [25, 'P-521'],
+];
+
+/**
+ * The leaf key the client can surely verify. TLS 1.3: P-256 when it names ecdsa_secp256r1_sha256. Before: also the group
+ * and a suite for it. No signature algorithms (TLS 1.0, old phones): RSA.
+ */
+export function leafKeyFor(hello: ClientHello): LeafKeyType {
+  if (!hello.signatureAlgorithms.includes(ecdsaP256Sha256)) return 'rsa';
+  if (hello.maxVersion === 'TLSv1.3') return 'ec';
+  return hello.groups.includes(groupP256) && hello.ciphers.some((suite) => ecdsaSuites.has(suite)) ? 'ec' : 'rsa';
+}
+
+/** The highest version that the client offers and the gateway may use, or null: NO_COMMON_TLS before any dial. */
+export function commonVersion(hello: ClientHello, minVersion: TlsVersion): TlsVersion | null {
+  return hello.maxVersion !== null && versionOrder[hello.maxVersion] >= versionOrder[minVersion] ? hello.maxVersion : null;
+}
+
+/**
+ * The class of upstream context for an offer. Versions are the client's, raised to `minVersion` (upstream.minVersion): an old
+ * phone reaches the server at the floor. Groups are the client's; P-256 always stays, since every TLS server has it.
+ * At most 10 version ranges times 16 group lists exist.
+ */
+export function offerClass(hello: ClientHello, minVersion: TlsVersion): OfferClass {
+  let lowest: TlsVersion = hello.maxVersion ?? minVersion;
+  for (const version of hello.versions) if (versionOrder[version] < versionOrder[lowest]) lowest = version;
+  const minimum = higher(lowest, minVersion);
+  const maximum = higher(hello.maxVersion ?? minVersion, minVersion);
+  const names: string[] = [];
+  // Post-quantum servers are few yet: a second key share spares the others a HelloRetryRequest, as browsers do.
+  const bothShares = hello.groups.includes(groupX25519MlKem768);
+  let shares = 0;
+  for (const [group, name] of upstreamGroups) {
+    if (group !== groupP256 && !hello.groups.includes(group)) continue;
+    if (bothShares && shares < 2) names.push(`*${name}`);
+    else names.push(name);
+    shares += 1;
+  }
+  const groups = names.join(':');
+  return { key: `${minimum}-${maximum}/${groups}`, minVersion: minimum, maxVersion: maximum, groups };
+}
+
+/**
+ * The ALPN names to offer upstream: the client's, in its order. Without a handler for h2, it is left out, but only when
+ * http/1.1 is offered too: a client of h2 alone must not silently get something else.
+ */
+export function upstreamAlpn(hello: ClientHello, h2Available: boolean): readonly string[] {
+  return h2Available || !hello.alpn.includes('http/1.1') ? hello.alpn : hello.alpn.filter((name) => name !== 'h2');
+}
+
+/** ALPN names in wire format for Node's `ALPNProtocols`: as strings, names that are not ASCII would change (Node writes UTF-8). */
+export function alpnWire(names: readonly string[]): Buffer {
+  return Buffer.concat(names.map((name) => Buffer.from(String.fromCharCode(name.length) + name, 'latin1')));
+}
+
+function higher(one: TlsVersion, other: TlsVersion): TlsVersion {
+  return versionOrder[one] >= versionOrder[other] ? one : other;
+}

@@ -1,13 +1,14 @@
 // The nouns that every part shares: sessions (plain data operators see), flows (the sockets of one layer), verdicts,
 // and the seams through which floors reach each other. No behaviour lives here.
 
+import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { ErrorCode } from './errors.ts';
 import type { Limits } from './limits.ts';
 import type { Logger } from './log.ts';
 import type { Meter } from './meters.ts';
-import type { ProtocolName } from './protocols.ts';
+import type { DetectedName, ProtocolName } from './protocols.ts';
 
 export interface Endpoint {
   readonly ip: string;
@@ -21,8 +22,10 @@ export interface Destination {
   host: string | null;
 }
 
-export type Action = 'intercept' | 'handoff' | 'relay' | 'tunnel' | 'deny';
-export type SessionState = 'active' | 'closed' | 'errored';
+export const actions = ['intercept', 'handoff', 'relay', 'tunnel', 'deny'] as const;
+export type Action = (typeof actions)[number];
+export const sessionStates = ['active', 'closed', 'errored'] as const;
+export type SessionState = (typeof sessionStates)[number];
 
 /** Bytes read off the four socket ends; TLS included where TLS is. */
 export interface ByteCounts {
@@ -67,15 +70,29 @@ export interface SipRegistration {
   /** Seconds granted by the registrar. */
   expiresSeconds: number;
   state: 'pending' | 'challenged' | 'registered' | 'removed' | 'failed';
+  /** NTLM, Kerberos, TLS-DSK or Digest: what the client chose from the challenge. */
   scheme: string | null;
   epid: string | null;
+  /** Schemes the registrar offered, and how often it challenged. */
+  offered?: readonly string[];
+  rounds?: number;
 }
 
 export interface SipDialog {
   callId: string;
   method: string;
   state: 'trying' | 'ringing' | 'confirmed' | 'ended' | 'failed';
+  /** `audio 192.0.2.1:49170`, both sides. */
   media: readonly string[];
+  codecs?: readonly string[];
+  from?: string | null;
+  to?: string | null;
+}
+
+export interface SipSubscription {
+  event: string;
+  state: 'pending' | 'active' | 'terminated' | 'failed';
+  expiresSeconds: number | null;
 }
 
 export interface SipDetails {
@@ -85,6 +102,14 @@ export interface SipDetails {
   methods: Record<string, number>;
   statuses: Record<string, number>;
   keepAlives: number;
+  subscriptions?: SipSubscription[];
+  /** MRAS requests (MS-AVEDGEA) and how they ended; never what they carry. */
+  mras?: { requested: number; granted: number; failed: number };
+  /** Requests that policy refused, and the rule of the last one. */
+  denied?: { requests: number; rule: string };
+  /** What the server calls itself, and the keep-alive interval it asks for (MS-CONMGMT 2.2.1). */
+  server?: string;
+  msKeepAliveSeconds?: number;
   /** Set when the stream stopped being watched (compression, or framing in doubt) and was relayed as bytes. */
   opaque: string | null;
 }
@@ -161,6 +186,8 @@ export interface Flow {
   readonly insideTls: boolean;
   /** `raw.bytesWritten` when the flow began: more means the client has been answered. */
   readonly repliedBytes: number;
+  /** Set when this layer was opened only to tell the client why it is refused, in the words of what it speaks inside. */
+  readonly refusal?: Refusal;
 }
 
 /** What a detector says of bytes; judged the same at every split of them. Never throws. */
@@ -176,10 +203,16 @@ export interface Refusal {
   readonly status: number | null;
 }
 
-/** A protocol's handler. `done` ends the flow well; a Flow is the same session one layer further in. Throws FlowError. */
+/**
+ * What a handler answers: `done` ends the flow well; a Flow is the same session one layer further in; `tunnel` leaves the
+ * layer closed (nothing was said to the client) and asks for its bytes to be relayed on a fresh connection.
+ */
+export type Handled = 'done' | 'tunnel' | Flow;
+
+/** A protocol's handler. Throws FlowError. */
 export interface Protocol {
   readonly detect: Detect;
-  handle(flow: Flow, deps: Deps, facts: unknown): Promise<'done' | Flow>;
+  handle(flow: Flow, deps: Deps, facts: unknown): Promise<Handled>;
   /** Tells the client why, in its protocol, and ends both sides. Absent: the sockets are just closed. */
   refuse?(flow: Flow, deps: Deps, refusal: Refusal): Promise<void>;
 }
@@ -324,6 +357,13 @@ export interface Revocation {
 
 // ---- What handlers may reach
 
+/** What the gateway believes about servers; one object per config, shared by all flows. */
+export interface UpstreamTrust {
+  readonly minVersion: TlsVersion;
+  /** The roots in force: system store and own ones, without our own issuers. */
+  readonly roots: readonly X509Certificate[];
+}
+
 
 export interface Deps {
   readonly limits: Limits;
@@ -337,6 +377,11 @@ export interface Deps {
   /** The emulated identity; single flight per identity. Throws FlowError of stage certs. */
   certFor(request: LeafRequest): Promise<Leaf>;
   readonly revocation: Revocation;
+  readonly trust: UpstreamTrust;
+  /** Whether a protocol has a handler; h2 is offered upstream only then. */
+  handles(name: DetectedName): boolean;
+  /** To be called after `session.protocol` was set. */
+  protocolChanged(session: Session): void;
   /** A client refused our certificate or left at once. */
   noteRefusal(session: Session, code: ErrorCode): void;
   /** A client accepted our certificate and went on. */
@@ -349,6 +394,7 @@ export interface Deps {
 export interface SessionPage {
   readonly sessions: readonly Session[];
   readonly total: number;
+  /** A worker did not answer in time: its sessions are missing here. */
   readonly truncated: boolean;
   /** Pass as `cursor` for the next page; null on the last. */
   readonly cursor: string | null;
@@ -361,6 +407,19 @@ export interface SessionsView {
   kill(id: string): Promise<boolean>;
   /** Counts per protocol, action, error and state of what is in the table. */
   summary(): Promise<SessionSummary>;
+  /** What was opened, changed or closed after `mark`, oldest change first; a null mark only asks for the mark of now. */
+  changes(filter: string, limit: number, mark: string | null): Promise<SessionChanges>;
+}
+
+/** Changes of the table since a mark, for live streams. */
+export interface SessionChanges {
+  readonly changed: readonly Session[];
+  /** Ids of sessions that changed and are not (or no longer) of the filter. */
+  readonly gone: readonly string[];
+  /** Pass as `mark` the next time; good over restarts and new workers. */
+  readonly mark: string;
+  /** There is more after `mark` already. */
+  readonly more: boolean;
 }
 
 export interface SessionSummary {
@@ -370,4 +429,17 @@ export interface SessionSummary {
   readonly byAction: Record<string, number>;
   readonly byError: Record<string, number>;
   readonly byState: Record<string, number>;
+  readonly rates: SessionRates;
+  /** A worker did not answer in time: its sessions are missing here. */
+  readonly truncated: boolean;
+}
+
+/** Sessions that ended per second, averaged over the last `windowSeconds`, by protocol, action and error. */
+export interface SessionRates {
+  readonly windowSeconds: number;
+  readonly sessions: number;
+  readonly bytes: number;
+  readonly byProtocol: Record<string, number>;
+  readonly byAction: Record<string, number>;
+  readonly byError: Record<string, number>;
 }

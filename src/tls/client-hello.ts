@@ -11,6 +11,8 @@ export type { ClientHello } from './hello-body.ts';
 const handshakeRecord = 0x16;
 const clientHelloType = 1;
 const recordHeaderBytes = 5;
+const needMore = -1;
+const notARecord = -2;
 const handshakeHeaderBytes = 4;
 /** RFC 8446 section 5.1; longer plaintext records are refused by every stack. */
 const recordBytesMax = 16_384;
@@ -43,55 +45,55 @@ export function isClientHello(facts: unknown): facts is ClientHello {
 }
 
 /**
- * Walks record headers until the handshake message is whole. The cost of a call is one step for each record, not each byte:
- * a hello in one record that comes byte by byte costs a few comparisons a call.
+ * Walks record headers until the handshake message is whole. A call costs one step (some 4 ns) for each record, not each byte:
+ * a hello in one record that comes byte by byte costs a few comparisons a call; the worst, records of one byte in segments of
+ * one byte, stays below what receiving the segment costs.
  */
 function readRecords(bytes: Buffer, bytesMax: number): ClientHello | 'no' | 'more' {
-  /** Handshake octets in the records before this one. */
+  let at = 0;
+  /** Handshake octets in the records before `at`. */
   let have = 0;
   let bodyBytes = 0;
-  for (let at = 0; ;) {
-    const header = recordHeader(bytes, at);
-    if (header === 'more') return 'more';
-    if (header === 'broken') return at === 0 ? 'no' : broken(bytes, at, 'HELLO_MALFORMED');
+  for (;;) {
+    const length = recordHeader(bytes, at);
+    if (length === needMore) return 'more';
+    if (length === notARecord) return at === 0 ? 'no' : broken(bytes, at, 'HELLO_MALFORMED');
     const payload = at + recordHeaderBytes;
-    const end = payload + header;
-    for (let index = have; index < handshakeHeaderBytes && payload + index - have < end; index += 1) {
-      const octet = bytes[payload + index - have];
+    const octets = Math.min(length, handshakeHeaderBytes - have);
+    for (let index = 0; index < octets; index += 1) {
+      const octet = bytes[payload + index];
       if (octet === undefined) return 'more';
-      if (index > 0) bodyBytes = bodyBytes * 256 + octet;
+      if (have + index > 0) bodyBytes = bodyBytes * 256 + octet;
       else if (octet !== clientHelloType) return 'no';
     }
-    const haveAfter = have + header;
-    if (haveAfter >= handshakeHeaderBytes) {
-      const whole = handshakeHeaderBytes + bodyBytes;
-      if (bodyBytes < helloBodyBytesMin) return broken(bytes, at, 'HELLO_MALFORMED');
-      if (at + recordHeaderBytes + whole - have > bytesMax) return broken(bytes, at, 'HELLO_TOO_LARGE');
-      // A ClientHello ends its record: what follows belongs to other keys (RFC 8446 section 5.1).
-      if (haveAfter > whole) return broken(bytes, at, 'HELLO_MALFORMED');
-      if (haveAfter === whole) return bytes.length < end ? 'more' : readWhole(bytes, at === 0, bodyBytes, end);
-    }
-    if (end > bytesMax) return broken(bytes, at, 'HELLO_TOO_LARGE');
-    have = haveAfter;
+    if (have + octets === handshakeHeaderBytes) break;
+    have += length;
+    at = payload + length;
+  }
+  if (bodyBytes < helloBodyBytesMin) return broken(bytes, at, 'HELLO_MALFORMED');
+  const whole = handshakeHeaderBytes + bodyBytes;
+  for (;;) {
+    const length = recordHeader(bytes, at);
+    if (length === needMore) return 'more';
+    if (length === notARecord) return broken(bytes, at, 'HELLO_MALFORMED');
+    const end = at + recordHeaderBytes + length;
+    if (end + whole - have - length > bytesMax) return broken(bytes, at, 'HELLO_TOO_LARGE');
+    have += length;
+    // A ClientHello ends its record: what follows belongs to other keys (RFC 8446 section 5.1).
+    if (have > whole) return broken(bytes, at, 'HELLO_MALFORMED');
+    if (have === whole) return bytes.length < end ? 'more' : readWhole(bytes, at === 0, bodyBytes, end);
     at = end;
-    if (at > bytes.length) return 'more';
   }
 }
 
-/** The payload length of the record at `at`; 'broken' as soon as one byte of the header cannot be a handshake record's. */
-function recordHeader(bytes: Buffer, at: number): number | 'more' | 'broken' {
-  const type = bytes[at];
-  const major = bytes[at + 1];
-  if (type === undefined) return 'more';
-  if (type !== handshakeRecord) return 'broken';
-  if (major === undefined) return 'more';
-  // The minor version is to be ignored (RFC 8446 section 5.1).
-  if (major !== 3) return 'broken';
-  const high = bytes[at + 3];
-  const low = bytes[at + 4];
-  if (high === undefined || low === undefined) return 'more';
-  const length = (high << 8) | low;
-  return length === 0 || length > recordBytesMax ? 'broken' : length;
+/** The payload length of the record at `at`: `needMore` short of its header, `notARecord` once a byte of it cannot be a handshake record's. */
+function recordHeader(bytes: Buffer, at: number): number {
+  if (at + recordHeaderBytes <= bytes.length) {
+    const length = ((bytes[at + 3] ?? 0) << 8) | (bytes[at + 4] ?? 0);
+    // The minor version is to be ignored (RFC 8446 section 5.1).
+    return bytes[at] === handshakeRecord && bytes[at + 1] === 3 && length > 0 && length <= recordBytesMax ? length : notARecord;
+  }
+  return (bytes[at] ?? handshakeRecord) === handshakeRecord && (bytes[at + 1] ?? 3) === 3 ? needMore : notARecord;
 }
 
 function readWhole(bytes: Buffer, oneRecord: boolean, bodyBytes: number, end: number): ClientHello {
@@ -110,7 +112,9 @@ function joinRecords(bytes: Buffer, bodyBytes: number, end: number): Buffer {
   for (let at = 0; at < end;) {
     const payload = at + recordHeaderBytes;
     at = payload + (((bytes[at + 3] ?? 0) << 8) | (bytes[at + 4] ?? 0));
-    filled += bytes.copy(message, filled, payload, at);
+    // Below this size a call into copy costs more than the bytes.
+    if (at - payload > 32) filled += bytes.copy(message, filled, payload, at);
+    else for (let from = payload; from < at; from += 1, filled += 1) message[filled] = bytes[from] ?? 0;
   }
   return message.subarray(handshakeHeaderBytes);
 }

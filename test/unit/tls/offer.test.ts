@@ -1,0 +1,115 @@
+import { once } from 'node:events';
+import { connect as connectTcp, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import tls from 'node:tls';
+import { describe, expect, test } from 'vitest';
+import { limitsWith } from '../../../src/core/limits.ts';
+import { readClientHello } from '../../../src/tls/client-hello.ts';
+import type { ClientHello } from '../../../src/tls/client-hello.ts';
+import { alpnWire, commonVersion, leafKeyFor, offerClass, upstreamAlpn } from '../../../src/tls/offer.ts';
+import { buildHello, buildSslv2, helloBytes, numbers16, prefix16, prefix8 } from '../../support/client-hellos.ts';
+import type { HelloParts } from '../../support/client-hellos.ts';
+
+function read(bytes: Buffer): ClientHello {
+  const found = readClientHello(bytes, limitsWith());
+  if (typeof found === 'string') throw new Error(found);
+  return found;
+}
+
+interface Offer { versions?: number[]; ciphers?: number[]; groups?: number[]; algorithms?: number[]; alpn?: string[]; legacyVersion?: number }
+
+function offer({ versions, ciphers, groups, algorithms, alpn, legacyVersion }: Offer): ClientHello {
+  const extensions: [number, Buffer][] = [];
+  if (versions) extensions.push([43, prefix8(numbers16(versions))]);
+  if (groups) extensions.push([10, prefix16(numbers16(groups))]);
+  if (algorithms) extensions.push([13, prefix16(numbers16(algorithms))]);
+  if (alpn) extensions.push([16, prefix16(Buffer.concat(alpn.map((name) => prefix8(Buffer.from(name)))))]);
+  const parts: HelloParts = { legacyVersion: legacyVersion ?? 0x0303, extensions, ...(ciphers ? { ciphers } : {}) };
+  return read(buildHello(parts));
+}
+
+describe('leaf key', () => {
+  test.each([
+    ['chromium.hex', 'ec'], ['firefox-esr.hex', 'ec'], ['curl-default.hex', 'ec'], ['sipsak-tls.hex', 'ec'], ['turnutils-tls.hex', 'ec'],
+    ['gnutls-cli-tls10.hex', 'rsa'], ['openssl-tls10.hex', 'rsa'],
+  ])('%s: %s', (file, key) => {
+    expect(leafKeyFor(read(helloBytes(file)))).toBe(key);
+  });
+
+  test.each([
+    ['TLS 1.3 with ecdsa_secp256r1_sha256', { versions: [0x0304], algorithms: [0x0804, 0x0403] }, 'ec'],
+    ['TLS 1.3 with RSA and P-384 alone', { versions: [0x0304], algorithms: [0x0804, 0x0503] }, 'rsa'],
+    ['TLS 1.2 with all three', { algorithms: [0x0403], groups: [23], ciphers: [0xc02b] }, 'ec'],
+    ['TLS 1.2, AES-CBC alone', { algorithms: [0x0403], groups: [23], ciphers: [0xc00a] }, 'ec'],
+    ['TLS 1.2 without P-256', { algorithms: [0x0403], groups: [29], ciphers: [0xc02b] }, 'rsa'],
+    ['TLS 1.2 without an ECDSA suite', { algorithms: [0x0403], groups: [23], ciphers: [0xc02f] }, 'rsa'],
+    ['TLS 1.2 with an ECDSA suite that Node does not enable', { algorithms: [0x0403], groups: [23], ciphers: [0xc008] }, 'rsa'],
+    ['TLS 1.2 without the algorithm', { algorithms: [0x0401], groups: [23], ciphers: [0xc02b] }, 'rsa'],
+    ['no signature algorithms', { groups: [23], ciphers: [0xc02b] }, 'rsa'],
+  ] satisfies [string, Offer, string][])('%s: %s', (_name, made, key) => {
+    expect(leafKeyFor(offer(made))).toBe(key);
+  });
+});
+
+test('versions in common', () => {
+  const phone = read(helloBytes('openssl-tls10.hex'));
+  expect(commonVersion(phone, 'TLSv1')).toBe('TLSv1');
+  expect(commonVersion(phone, 'TLSv1.2')).toBeNull();
+  expect(commonVersion(read(helloBytes('chromium.hex')), 'TLSv1.3')).toBe('TLSv1.3');
+  expect(commonVersion(read(helloBytes('turnutils-tls.hex')), 'TLSv1.3')).toBeNull();
+  expect(commonVersion(read(buildSslv2(0x0002, [0x0700c0])), 'TLSv1')).toBeNull();
+  expect(commonVersion(offer({ legacyVersion: 0x0300 }), 'TLSv1')).toBeNull();
+});
+
+describe('offer class', () => {
+  test.each([
+    ['chromium.hex', 'TLSv1.2-TLSv1.3/*X25519MLKEM768:*X25519:P-256:P-384'],
+    ['firefox-esr.hex', 'TLSv1.2-TLSv1.3/*X25519MLKEM768:*X25519:P-256:P-384:P-521'],
+    ['curl-default.hex', 'TLSv1.2-TLSv1.3/X25519:P-256:P-384:P-521'],
+    ['turnutils-tls.hex', 'TLSv1.2-TLSv1.2/X25519:P-256:P-384:P-521'],
+    ['openssl-tls10.hex', 'TLSv1.2-TLSv1.2/X25519:P-256:P-384:P-521'],
+  ])('%s: %s', (file, key) => {
+    expect(offerClass(read(helloBytes(file)), 'TLSv1.2').key).toBe(key);
+  });
+
+  test('keeps P-256 and the client\'s own bounds', () => {
+    expect(offerClass(offer({ versions: [0x0304], groups: [29] }), 'TLSv1.2')).toEqual({ key: 'TLSv1.3-TLSv1.3/X25519:P-256', minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3', groups: 'X25519:P-256' });
+    expect(offerClass(offer({ legacyVersion: 0x0301 }), 'TLSv1').key).toBe('TLSv1-TLSv1/P-256');
+    expect(offerClass(read(buildSslv2(0x0002, [0x0700c0])), 'TLSv1.2').key).toBe('TLSv1.2-TLSv1.2/P-256');
+  });
+
+  test.each(['chromium.hex', 'curl-default.hex', 'turnutils-tls.hex'])('%s: Node offers upstream just that', async (file) => {
+    const made = offerClass(read(helloBytes(file)), 'TLSv1.2');
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const secureContext = tls.createSecureContext({ minVersion: made.minVersion, maxVersion: made.maxVersion, ecdhCurve: made.groups });
+    const client = tls.connect({ socket: connectTcp(port, '127.0.0.1'), secureContext });
+    client.on('error', () => {});
+    const [socket] = await once(server, 'connection');
+    const [bytes] = await once(socket, 'data');
+    client.destroy();
+    socket.destroy();
+    server.close();
+    const sent = read(bytes);
+    const numbers: Record<string, number> = { X25519MLKEM768: 0x11ec, X25519: 29, 'P-256': 23, 'P-384': 24, 'P-521': 25 };
+    expect(sent.groups).toEqual(made.groups.split(':').map((name) => numbers[name.replace('*', '')]));
+    const shares = made.groups.split(':').filter((name) => name.startsWith('*')).map((name) => numbers[name.slice(1)]);
+    if (made.maxVersion === 'TLSv1.3') expect(sent.keyShares).toEqual(shares.length > 0 ? shares : [29]);
+    expect(sent.maxVersion).toBe(made.maxVersion);
+  });
+});
+
+test('ALPN: h2 is left out only without a handler and beside http/1.1', () => {
+  const both = offer({ alpn: ['h2', 'http/1.1', 'stun.turn'] });
+  expect(upstreamAlpn(both, true)).toEqual(['h2', 'http/1.1', 'stun.turn']);
+  expect(upstreamAlpn(both, false)).toEqual(['http/1.1', 'stun.turn']);
+  expect(upstreamAlpn(offer({ alpn: ['h2'] }), false)).toEqual(['h2']);
+  expect(upstreamAlpn(offer({}), false)).toEqual([]);
+});
+
+test('ALPN names keep their octets on the wire', () => {
+  expect(alpnWire(['h2', '\xff\0']).toString('hex')).toBe('02683202ff00');
+  expect(alpnWire([])).toHaveLength(0);
+  expect(alpnWire(['\xab'.repeat(255)])[0]).toBe(255);
+});

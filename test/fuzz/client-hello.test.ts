@@ -26,7 +26,7 @@ const random = randomFrom(seed);
 const seeds = [...helloFiles.map(helloBytes), buildSslv2(0x0301, [0x2f, 0x35, 0x0700c0])];
 
 function mutated(source: Buffer): Buffer {
-  let bytes = Buffer.from(source);
+  let bytes: Buffer = Buffer.from(source);
   for (let step = 1 + random(4); step > 0; step -= 1) {
     const at = random(bytes.length);
     switch (random(7)) {

@@ -93,10 +93,13 @@ export const limitTable = {
   turnAllocationsMax: count(16, 1, 1_000, 'Allocations watched on one connection.'),
   turnPendingMax: count(64, 1, 10_000, 'Requests waiting for their response on one connection.'),
   turnIdleMs: ms(15 * minute, 1 * second, 7 * day, 'A TURN connection on which nothing moves; allocations live 10 minutes.'),
+  turnTickMs: ms(5 * second, 100, 5 * minute, 'How often the lifetimes of a connection\'s allocations are checked and its counts reach the metrics.'),
+  turnRefusalMs: ms(2 * second, 10, 1 * minute, 'Wait for the first request of a TURN client that is refused, so that it can be told why in TURN\'s words.'),
 
   // Relay
   relayIdleMs: ms(60 * minute, 1 * second, 7 * day, 'A relay or tunnel on which nothing moves.'),
   halfOpenMs: ms(2 * minute, 100, 1 * day, 'How long one direction may go on after the other has ended without a byte moving.'),
+  lingerMs: ms(2 * second, 0, 1 * minute, 'How long a failed flow\'s last words may take to leave before its sockets are dropped.'),
   injectBytesMax: bytes(64 * kiB, 1 * kiB, 1 * miB, 'Answers of our own that wait for a gap between frames of the other direction.'),
 
   // Learned bypass

@@ -1,0 +1,97 @@
+// Judges TURN control messages by the policy's `turn` stage and words the refusal in the message's dialect and framing.
+// It is made only where the stage has rules; it never lets a message pass that rules about peers cannot see into.
+
+import type { Policy, Session } from '../core/flow.ts';
+import type { Limits } from '../core/limits.ts';
+import type { Meter } from '../core/meters.ts';
+import { decodeMessage, encodeErrorResponse, readAddress, readXorAddress } from './codec.ts';
+import type { TurnMessage } from './codec.ts';
+import type { FrameWalker, Framing } from './frames.ts';
+import { messageName, msAttributes, rfcAttributes } from './names.ts';
+import type { TurnMessageName } from './names.ts';
+import type { TurnObserver } from './observer.ts';
+import type { Toward } from './traffic.ts';
+
+/** A refused message: it goes no further, and the answer (null: none is due) goes back. */
+export interface Refused {
+  readonly answer: Buffer | null;
+}
+
+interface JudgeParts {
+  readonly session: Session;
+  readonly policy: Policy;
+  readonly limits: Limits;
+  readonly meter: Meter;
+  readonly observer: TurnObserver;
+  readonly framing: Framing;
+}
+
+/** RFC 8656 section 15: the server (here: its gate) is not willing. */
+const forbidden = 403;
+const badRequest = 400;
+
+export class Judge {
+  readonly #parts: JudgeParts;
+  readonly #toward: Toward;
+
+  constructor(parts: JudgeParts, toward: Toward) {
+    this.#parts = parts;
+    this.#toward = toward;
+  }
+
+  /** The refusal of the control frame the walker is at, or null to let it pass. Responses are never judged: their requests were. */
+  control(walker: FrameWalker): Refused | null {
+    const { headerBytes, frame, dialect } = walker;
+    const message = headerBytes === 0 ? frame : frame.subarray(headerBytes);
+    const name = messageName(dialect, message.readUInt16BE(0));
+    if (isResponse(name) || (this.#toward === 'toClient' && !name.endsWith('-indication') && name !== 'connection-attempt')) return null;
+    const decoded = decodeMessage(message, dialect);
+    // A message that cannot be read to its end could carry a peer that rules forbid.
+    const readable = decoded !== null && decoded.whole && walker.whole;
+    if (!readable) return this.#refused(walker, message, badRequest, 'Bad Request');
+    const { policy, session } = this.#parts;
+    const peers = peersOf(decoded);
+    for (const peer of peers.length === 0 ? [null] : peers) {
+      const verdict = policy.turn(session, { message: name, peer });
+      if (verdict.action === 'deny') return this.#refused(walker, message, verdict.status ?? forbidden, 'Forbidden by policy');
+    }
+    return null;
+  }
+
+  /** Whether rules let a stream pass that stopped being framed (message `opaque`). */
+  opaqueAllowed(): boolean {
+    return this.#parts.policy.turn(this.#parts.session, { message: 'opaque', peer: null }).action === 'allow';
+  }
+
+  #refused(walker: FrameWalker, message: Buffer, code: number, reason: string): Refused {
+    if (this.#toward === 'toClient') return { answer: null };
+    this.#parts.observer.refused(message, walker.dialect, code);
+    const answer = encodeErrorResponse(message, walker.dialect, code, reason);
+    return { answer: answer === null ? null : framed(this.#parts.framing, answer, walker.frame.subarray(0, walker.headerBytes)) };
+  }
+}
+
+/** Puts a message into the stream's framing; `head` is the frame head of the request it answers. */
+export function framed(framing: Framing, message: Buffer, head: Buffer): Buffer {
+  if (head.length === 0 || framing === 'rfc') return message;
+  const start = Buffer.from(head);
+  start.writeUInt16BE(message.length + head.length - (framing === 'ms' ? 4 : 2), framing === 'ms' ? 2 : 0);
+  return Buffer.concat([start, message]);
+}
+
+function isResponse(name: TurnMessageName): boolean {
+  return name.endsWith('-response') || name.endsWith('-error');
+}
+
+/** The addresses of all peers a message names. */
+function peersOf(message: TurnMessage): string[] {
+  const isMs = message.dialect === 'ms';
+  const peers: string[] = [];
+  for (const { type, value } of message.attributes) {
+    const isPeer = isMs ? type === msAttributes['destination-address'] || type === msAttributes['remote-address'] : type === rfcAttributes['xor-peer-address'];
+    if (!isPeer) continue;
+    const address = isMs ? readAddress(value) : readXorAddress(value, message.transaction);
+    if (address !== null) peers.push(address.ip);
+  }
+  return peers;
+}

@@ -3,23 +3,22 @@
 
 import type { Found, Side } from '../core/flow.ts';
 import type { Limits } from '../core/limits.ts';
-import { msClientHello, readMsServerHello, ssltcpClientHello, startsLike } from './hello.ts';
+import { msClientHello, ssltcpClientHello, startsLike } from './hello.ts';
 import { msTypes, rfcCookie } from './names.ts';
 
 /** What the handlers need to know of how a stream begins. */
 export interface TurnStart {
-  /** Where the client's pseudo-TLS hello is: nowhere, the next bytes to be read, or already sent to the server by detection. */
-  readonly hello: 'none' | 'ahead' | 'forwarded';
+  /** The client's pseudo-TLS hello comes first. */
+  readonly hello: boolean;
 }
 
-const bare: Found = { facts: { hello: 'none' } satisfies TurnStart };
-const helloAhead: Found = { facts: { hello: 'ahead' } satisfies TurnStart };
-const helloForwarded: Found = { facts: { hello: 'forwarded' } satisfies TurnStart };
+const bare: Found = { facts: { hello: false } satisfies TurnStart };
+const helloFirst: Found = { facts: { hello: true } satisfies TurnStart };
 
 /**
  * MS-TURN: the 50-byte pseudo hello by its exact template (MS-TURN 2.1.1), a bare framed Allocate with the cookie at stream
  * offset 24 (2.1.4), or multiplexed TURN (2.2.3). 'suspect' for another old hello without extensions and session id: its
- * server's answer decides (judgePseudoAnswer).
+ * server's answer decides (hello.ts, judgePseudoAnswer).
  */
 export function detectMsTurn(bytes: Buffer, from: Side, limits: Limits): Found {
   if (from !== 'client') return 'no';
@@ -32,7 +31,7 @@ export function detectMsTurn(bytes: Buffer, from: Side, limits: Limits): Found {
 /** libjingle's 72 fixed bytes; any other SSLv2-style hello is not ours. */
 export function detectSsltcp(bytes: Buffer, from: Side): Found {
   if (from !== 'client' || !startsLike(bytes, ssltcpClientHello)) return 'no';
-  return bytes.length < ssltcpClientHello.fixed.length ? 'more' : helloAhead;
+  return bytes.length < ssltcpClientHello.fixed.length ? 'more' : helloFirst;
 }
 
 /** STUN or TURN over TCP (RFC 5389 section 6, RFC 8656): two zero bits, a length in fours, the cookie at offset 4. */
@@ -48,26 +47,17 @@ export function detectTurn(bytes: Buffer, from: Side): Found {
   return bare;
 }
 
-/**
- * Judges the server's answer to a suspect hello that was forwarded to it: facts for the MS-TURN handler when ServerHello and
- * ServerHelloDone come in one record without a certificate, 'no' for real TLS and everything else.
- */
-export function judgePseudoAnswer(bytes: Buffer): Found {
-  const answer = readMsServerHello(bytes);
-  return typeof answer === 'string' ? answer : helloForwarded;
-}
-
-/** The facts of one of these detectors, whatever was handed on. */
-export function startOf(facts: unknown): TurnStart {
-  if (typeof facts !== 'object' || facts === null || !('hello' in facts)) return { hello: 'none' };
-  return { hello: facts.hello === 'ahead' || facts.hello === 'forwarded' ? facts.hello : 'none' };
+/** Whether a stream of which only the handler is known (a suspect that was judged) begins with a pseudo hello. */
+export function startOf(facts: unknown, firstBytes: Buffer): TurnStart {
+  if (typeof facts === 'object' && facts !== null && 'hello' in facts) return { hello: facts.hello === true };
+  return { hello: firstBytes[0] === 0x16 || firstBytes[0] === 0x80 };
 }
 
 const cookieBytes = [(rfcCookie >>> 24) & 0xff, (rfcCookie >>> 16) & 0xff, (rfcCookie >>> 8) & 0xff, rfcCookie & 0xff];
 
 function pseudoHello(bytes: Buffer, limits: Limits): Found {
   const { length } = msClientHello.fixed;
-  if (startsLike(bytes, msClientHello)) return bytes.length < length ? 'more' : helloAhead;
+  if (startsLike(bytes, msClientHello)) return bytes.length < length ? 'more' : helloFirst;
   return oldHello(bytes, limits);
 }
 

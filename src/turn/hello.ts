@@ -67,6 +67,12 @@ export function readMsServerHello(bytes: Buffer): HelloAnswer {
   return done.length < doneMessage.length ? 'more' : { bytes: recordEnd };
 }
 
+/** Judges the answer to a suspect hello that was forwarded: MS-TURN by its pseudo hello, 'no' for real TLS and all else. */
+export function judgePseudoAnswer(bytes: Buffer): 'ms-turn' | 'more' | 'no' {
+  const answer = readMsServerHello(bytes);
+  return typeof answer === 'string' ? answer : 'ms-turn';
+}
+
 /** libjingle's answer is 79 fixed bytes. */
 export function readSsltcpServerHello(bytes: Buffer): HelloAnswer {
   if (!startsLike(bytes, ssltcpServerHello)) return 'no';

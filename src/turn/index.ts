@@ -38,10 +38,10 @@ async function relayTurn(flow: Flow, deps: Deps, facts: unknown, framing: Framin
   upstream.setNoDelay(true);
   const { limits, policy, meter } = deps;
   const { session } = flow;
-  const { hello } = startOf(facts);
+  const { hello } = startOf(facts, firstBytes(flow));
   const observer = new TurnObserver(session, limits, meter, () => deps.clock());
-  const serverHello = hello === 'none' ? null : framing === 'ssltcp' ? readSsltcpServerHello : readMsServerHello;
-  const taps = turnTaps({ session, policy, limits, meter, observer, framing, helloAhead: hello === 'ahead', serverHello });
+  const serverHello = !hello ? null : framing === 'ssltcp' ? readSsltcpServerHello : readMsServerHello;
+  const taps = turnTaps({ session, policy, limits, meter, observer, framing, hello, serverHello });
   const ticker = setInterval(() => observer.tick(), limits.turnTickMs).unref();
   try {
     await relay(flow.client, upstream, {
@@ -53,4 +53,12 @@ async function relayTurn(flow: Flow, deps: Deps, facts: unknown, framing: Framin
     clearInterval(ticker);
     observer.end();
   }
+}
+
+/** What detection has put back into the client's stream; it stays there (see listener/peek.ts on `read` with a length). */
+function firstBytes({ client }: Flow): Buffer {
+  const bytes: unknown = client.readableLength === 0 ? null : client.read(client.readableLength);
+  if (!Buffer.isBuffer(bytes)) return Buffer.alloc(0);
+  client.unshift(bytes);
+  return bytes;
 }

@@ -3,7 +3,7 @@
 
 import type { Deps, Flow, Refusal } from '../core/flow.ts';
 import { encodeErrorResponse } from './codec.ts';
-import { detectMsTurn, detectSsltcp, startOf } from './detect.ts';
+import { startOf } from './detect.ts';
 import { FrameWalker } from './frames.ts';
 import type { Framing } from './frames.ts';
 import { makeHello, msServerHello, ssltcpServerHello } from './hello.ts';
@@ -103,8 +103,7 @@ class FirstRequest {
 
   /** Detection has seen these bytes and put them back, so they come in one piece; a hello among them is answered at once. */
   #begin(first: Buffer): FrameWalker {
-    const found = this.#framing === 'ssltcp' ? detectSsltcp(first, 'client') : detectMsTurn(first, 'client', this.#deps.limits);
-    const hello = this.#framing !== 'rfc' && typeof found === 'object' && startOf(found.facts).hello === 'ahead';
+    const hello = this.#framing !== 'rfc' && startOf(null, first).hello;
     if (hello) this.#flow.client.write(makeHello(this.#framing === 'ssltcp' ? ssltcpServerHello : msServerHello));
     return new FrameWalker({ framing: this.#framing, hello, messageBytesMax: this.#deps.limits.turnMessageBytesMax });
   }

@@ -21,8 +21,8 @@ export interface TapParts {
   readonly meter: Meter;
   readonly observer: TurnObserver;
   readonly framing: Framing;
-  /** The client's hello is still to come through the client tap. */
-  readonly helloAhead: boolean;
+  /** The client begins with a pseudo hello. */
+  readonly hello: boolean;
   /** Reads the server's hello when one is expected. */
   readonly serverHello: ((bytes: Buffer) => HelloAnswer) | null;
 }
@@ -59,7 +59,7 @@ export class TurnTap implements Tap {
     this.#parts = parts;
     this.#toward = toward;
     this.#walker = new FrameWalker({
-      framing: parts.framing, hello: parts.helloAhead && toward === 'toUpstream', messageBytesMax: parts.limits.turnMessageBytesMax,
+      framing: parts.framing, hello: parts.hello && toward === 'toUpstream', messageBytesMax: parts.limits.turnMessageBytesMax,
     });
     this.#hello = parts.serverHello !== null && toward === 'toClient' ? empty : null;
     this.#judge = parts.policy.has('turn') ? new Judge(parts, toward) : null;

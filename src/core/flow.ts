@@ -186,6 +186,8 @@ export interface Flow {
   readonly insideTls: boolean;
   /** `raw.bytesWritten` when the flow began: more means the client has been answered. */
   readonly repliedBytes: number;
+  /** `performance.now()` when the TLS around this layer was up; absent outside TLS. */
+  readonly openedAtMs?: number;
   /** Set when this layer was opened only to tell the client why it is refused, in the words of what it speaks inside. */
   readonly refusal?: Refusal;
 }
@@ -388,6 +390,23 @@ export interface Deps {
   noteAccepted(session: Session): void;
 }
 
+
+/** What entry protocols may reach besides: the destination is dialled before the client is told that it may go on. */
+export interface EntryDeps extends Deps {
+  /** A connection to the destination, opened before a handler asks for it; `dial` takes it. Rejects as `dial` does. */
+  dialEarly(session: Session): Promise<Socket>;
+  /** Closes what was opened early and not taken. */
+  dropEarly(session: Session): void;
+}
+
+/**
+ * How clients of explicit services (HTTP proxy, SOCKS) say where they want to go: the first layer of their flow. It reads the
+ * request, asks the connection stage, dials, answers, and returns the flow that goes on inside.
+ */
+export interface Entry {
+  /** `done` when the entry served the client itself. Rejects with FlowError after it told the client, in its words. */
+  enter(flow: Flow, deps: EntryDeps): Promise<'done' | Flow>;
+}
 
 // ---- Sessions, as admin, metrics, kill and the CLI see them (they may live in other processes)
 

@@ -33,7 +33,6 @@ export const limitTable = {
   detectMs: ms(5 * second, 50, 5 * minute, 'Longest wait for first bytes that tell a protocol, counted from the first byte.'),
   detectSilenceMs: ms(10 * second, 50, 10 * minute, 'Longest wait for a first byte from either side before the flow counts as unknown.'),
   detectRaceMs: ms(300, 0, 1 * minute, 'Silence after which the upstream is dialled so that a server that speaks first is heard.'),
-  detectPauseMs: ms(1 * second, 10, 1 * minute, 'A first packet that might still become a known protocol is judged as unknown when no more bytes follow for this long.'),
   depthMax: count(4, 1, 16, 'Layers of TLS and proxies inside each other; deeper nesting is relayed unparsed.'),
   pseudoHelloMs: ms(10 * second, 100, 5 * minute, 'Wait for a server\'s answer to a hello that may be MS-TURN pseudo-TLS.'),
 
@@ -49,7 +48,6 @@ export const limitTable = {
   clientHandshakeMs: ms(15 * second, 100, 5 * minute, 'TLS handshake with the client, from our ServerHello.'),
   clientCertAlertWaitMs: ms(300, 10, 1 * minute, 'TLS 1.3: wait for the alert of a server that requires a client certificate before the client is answered.'),
   clientSilentLeaveMs: ms(3 * second, 0, 1 * minute, 'A client that closes without a byte this soon after the handshake is taken to have refused the certificate.'),
-  tlsServersMax: count(2_000, 1, 100_000, 'Cached TLS server contexts: one for each emulated identity, ALPN and client TLS minimum.'),
   upstreamContextsMax: count(256, 8, 10_000, 'Cached secure contexts for upstream, one for each class of client offer.'),
   ticketLifetimeMs: ms(2 * hour, 0, 7 * day, 'How long a client may resume.'),
   upstreamTlsSessionsMax: count(10_000, 0, 1_000_000, 'Remembered TLS sessions of servers.'),

@@ -1,7 +1,9 @@
 // The relay: bytes both ways between two sockets, unmodified, with half-close, back-pressure, an idle limit and taps.
 // It never parses; a tap may look, hold a frame's head, drop, answer or close. It stores nothing beyond what a tap holds.
 
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { FlowError } from './errors.ts';
 import type { ErrorCode } from './errors.ts';
 import { watchIdle } from './idle.ts';
@@ -30,7 +32,7 @@ export interface Tap {
 
 export interface RelayOptions {
   readonly idleMs: number;
-  /** How long one direction may go on without progress after the other has ended. */
+  /** How long one direction may go on without progress after the other has ended; also bounds the last writes. */
   readonly halfOpenMs: number;
   /** Bound of answers that wait for a gap. */
   readonly injectBytesMax: number;
@@ -70,8 +72,8 @@ export function relay(client: Duplex, upstream: Duplex, options: RelayOptions): 
       if (settled) return;
       settled = true;
       idle.stop();
-      closeAfterWrites(client, error);
-      closeAfterWrites(upstream, error);
+      close(client, error, options.halfOpenMs);
+      close(upstream, error, options.halfOpenMs);
       if (error === null) resolve();
       else reject(error);
     };
@@ -90,18 +92,24 @@ export function relay(client: Duplex, upstream: Duplex, options: RelayOptions): 
         moved += 1;
         way.from.resume();
       });
-      way.from.on('end', () => {
+      const onEnd = (): void => {
         const held = way.tap?.end() ?? null;
         if (held !== null) way.to.write(held);
         flushAnswers(way);
         way.to.end();
         ended(way);
-      });
+      };
+      way.from.on('end', onEnd);
       way.from.on('error', (error: Error) => settle(error instanceof FlowError ? error : new FlowError(way.resetCode, null, error)));
-      way.from.on('close', () => settle(way.from.readableEnded ? null : new FlowError(way.resetCode)));
+      way.from.on('close', () => {
+        if (!way.ended) settle(new FlowError(way.resetCode));
+      });
+      if (way.from.readableEnded) onEnd();
     };
     pump(up, down);
     pump(down, up);
+    client.resume();
+    upstream.resume();
   });
 }
 
@@ -147,16 +155,22 @@ function flushAnswers(way: Direction): void {
 }
 
 /** Ends a socket: what was written still leaves when the end is orderly or ours; a reset is passed on as a reset. */
-function closeAfterWrites(socket: Duplex, error: FlowError | null): void {
-  const reset = error !== null && (error.code === 'RESET_BY_CLIENT' || error.code === 'RESET_BY_UPSTREAM');
+function close(socket: Duplex, error: FlowError | null, lingerMs: number): void {
   if (socket.destroyed) return;
-  if (reset) {
-    if ('resetAndDestroy' in socket && typeof socket.resetAndDestroy === 'function') socket.resetAndDestroy();
-    else socket.destroy();
-  } else if (socket.writableFinished) socket.destroy();
-  else {
-    socket.end();
-    socket.once('finish', () => socket.destroy());
-    socket.resume();
+  const reset = error !== null && (error.code === 'RESET_BY_CLIENT' || error.code === 'RESET_BY_UPSTREAM');
+  if (reset || socket.writableFinished) {
+    abort(socket, reset);
+    return;
   }
+  const linger = setTimeout(() => socket.destroy(), lingerMs).unref();
+  socket.once('close', () => clearTimeout(linger));
+  socket.once('finish', () => socket.destroy());
+  socket.end();
+  socket.resume();
+}
+
+/** A TCP socket can be reset; a TLS socket on it (Node 24: resetAndDestroy needs a bare TCP handle) is just dropped. */
+function abort(socket: Duplex, reset: boolean): void {
+  if (reset && socket instanceof Socket && !(socket instanceof TLSSocket)) socket.resetAndDestroy();
+  else socket.destroy();
 }

@@ -1,0 +1,239 @@
+// The order of a flow: detect, decide, hand off, and again for each layer taken off. Verdicts and the whole of tunnel-on-error are
+// here and nowhere else; a flow ends here with at most one error code.
+
+import { FlowError, toFlowError } from '../core/errors.ts';
+import type { ErrorCode } from '../core/errors.ts';
+import type { DetectSwitches, EntryDeps, Flow, Handled, Protocol, Session, SslVerdict } from '../core/flow.ts';
+import { detectedNames, shownName } from '../core/protocols.ts';
+import type { DetectedName, ProtocolName } from '../core/protocols.ts';
+import { relay } from '../core/relay.ts';
+import { isClientHello } from '../tls/client-hello.ts';
+import type { ClientHello } from '../tls/client-hello.ts';
+import { ja3, ja4 } from '../tls/fingerprint.ts';
+import { detect } from './detect.ts';
+import type { Detection } from './detect.ts';
+import { endUnanswered, leftAfterHandshake } from './endings.ts';
+import { protocols } from './protocols.ts';
+import { judgeSuspect } from './suspect.ts';
+
+/** What conduct needs besides what handlers may reach. */
+export interface ConductDeps extends EntryDeps {
+  /** The service's type: on `ssl`, bytes that are not TLS are NOT_TLS before they are anything else. */
+  readonly serviceType: 'ssl' | 'http' | 'http-explicit' | 'socks' | 'tcp-tunnel';
+}
+
+/** Where a round stands: the layer, and what earlier verdicts say of it. */
+interface Round {
+  readonly flow: Flow;
+  readonly switches: DetectSwitches;
+  readonly tunnelOnError: ReadonlySet<ErrorCode>;
+  readonly serverFirst: boolean;
+  /** False once an ssl rule said to relay what is decrypted without looking. */
+  readonly handoff: boolean;
+}
+
+/** Handler failures after which every byte is still in the client's stream: handlers promise it for these codes. */
+const putBack: ReadonlySet<ErrorCode> = new Set(['NOT_HTTP', 'HTTP_MALFORMED', 'SIP_MALFORMED', 'TURN_MALFORMED']);
+
+/** Takes a flow from its first byte to its end. Rejects with the one FlowError it ends with; sockets may be open then. */
+export async function conduct(entry: Flow, deps: ConductDeps): Promise<void> {
+  const verdict = deps.policy.connection(entry.session);
+  decided(entry.session, deps, 'connection', verdict);
+  if (verdict.action === 'deny') throw denied(entry, 'CONNECTION_DENIED', verdict.rule);
+  if (verdict.action === 'tunnel') return await tunnel(entry, deps, 'undetected');
+  let round: Round | 'done' = {
+    flow: entry, switches: verdict.detect, tunnelOnError: verdict.tunnelOnError, serverFirst: verdict.serverFirst, handoff: true,
+  };
+  while (round !== 'done') round = await oneRound(round, deps);
+}
+
+async function oneRound(round: Round, deps: ConductDeps): Promise<Round | 'done'> {
+  const found = await look(round, deps);
+  if (round.flow.refusal !== undefined) return await refuse(round.flow, deps, found.row, round.flow.refusal.code);
+  if (round.flow.depth === 0) deps.meter.observe('detect_seconds', [], (deps.clock() - round.flow.session.startedAt) / 1000);
+  if (found.row === 'tls' && isClientHello(found.facts)) return await tlsRound(round, deps, found.facts);
+  return await protocolRound(round, deps, found);
+}
+
+/** Detection of this layer, with the server asked where only it can tell. */
+async function look(round: Round, deps: ConductDeps): Promise<Detection> {
+  const { flow, switches } = round;
+  const nothing: Detection = { row: null, suspect: false, facts: null, from: null, stalled: null, bytes: Buffer.alloc(0) };
+  if (!round.handoff || flow.depth >= deps.limits.depthMax) return nothing;
+  const options = {
+    detectors: protocols, switches, insideTls: flow.insideTls, limits: deps.limits, raceNow: round.serverFirst,
+    dialEarly: flow.upstream === null && flow.refusal === undefined ? () => deps.dialEarly(flow.session) : null,
+  };
+  try {
+    const found = await detect(flow.client, flow.upstream, options);
+    if (!found.suspect) return found;
+    if (await judgeSuspect(found.bytes, flow.session, deps) === 'ms-turn') return { ...found, suspect: false };
+    const off: ReadonlySet<ProtocolName> = new Set([...switches.off, 'ms-turn']);
+    return await detect(flow.client, flow.upstream, { ...options, switches: { ...switches, off } });
+  } catch (caught) {
+    const error = toFlowError(caught);
+    throw flow.insideTls ? leftAfterHandshake(flow, deps, error) : error;
+  }
+}
+
+async function tlsRound(round: Round, deps: ConductDeps, hello: ClientHello): Promise<Round | 'done'> {
+  const { flow } = round;
+  const { session } = flow;
+  noteHello(session, hello);
+  named(session, deps, 'tls');
+  session.chain.push('tls');
+  const verdict = deps.policy.ssl(session);
+  decided(session, deps, 'ssl', verdict);
+  try {
+    if (hello.problem !== null) throw new FlowError(hello.problem);
+    if (hello.format === 'sslv2') throw new FlowError('NO_COMMON_TLS', 'SSLv2-style hello');
+    if (verdict.action === 'deny') throw denied(flow, 'CONNECTION_DENIED', verdict.rule);
+    if (verdict.action === 'tunnel') return await tunnelTls(flow, deps);
+    session.action = 'intercept';
+    const inner = await protocols.tls.handle(flow, deps, { hello, verdict });
+    if (inner === 'tunnel') return await tunnelTls(flow, deps);
+    return inner === 'done' ? inner : innerRound(round, inner, verdict);
+  } catch (caught) {
+    const error = toFlowError(caught);
+    if (answered(flow) || !mayTunnel(verdict, error.code)) {
+      if (!answered(flow)) endUnanswered(flow, hello, error);
+      throw error;
+    }
+    tunnelledOn(session, deps, error.code);
+    return await tunnelTls(flow, deps);
+  }
+}
+
+function innerRound(outer: Round, flow: Flow, verdict: SslVerdict): Round {
+  return { flow, switches: verdict.detect, tunnelOnError: verdict.tunnelOnError, serverFirst: false, handoff: outer.handoff && verdict.handoff };
+}
+
+/** `clientCert` is more particular than `tunnelOnError` and wins for the two codes it is about. */
+function mayTunnel(verdict: SslVerdict, code: ErrorCode): boolean {
+  if (code !== 'UPSTREAM_WANTS_CLIENT_CERT') return verdict.tunnelOnError.has(code);
+  return verdict.clientCert === 'tunnel';
+}
+
+/** TLS that stays closed is judged by the protocol stage too, as `tls: tunnelled`. */
+async function tunnelTls(flow: Flow, deps: ConductDeps): Promise<'done'> {
+  const verdict = deps.policy.protocol(flow.session, 'tls', 'tunnelled');
+  if (verdict.action === 'deny') throw denied(flow, 'PROTOCOL_DENIED', verdict.rule);
+  await tunnel(flow, deps, 'tls');
+  return 'done';
+}
+
+async function protocolRound(round: Round, deps: ConductDeps, found: Detection): Promise<Round | 'done'> {
+  const { flow } = round;
+  const { session } = flow;
+  const looked = round.handoff && !allOff(round);
+  const name: ProtocolName = found.row !== null ? shownName(found.row, flow.insideTls) : looked ? 'unknown' : 'undetected';
+  named(session, deps, name);
+  session.chain.push(name);
+  if (found.row === null) session.note = noteOf(found, looked);
+  const stray = strayCode(found, flow, deps);
+  if (stray !== null) {
+    if (!round.tunnelOnError.has(stray)) throw new FlowError(stray, name);
+    tunnelledOn(session, deps, stray);
+  }
+  const verdict = deps.policy.protocol(session, name, flow.insideTls ? 'intercepted' : 'none');
+  decided(session, deps, 'protocol', verdict, !flow.insideTls || verdict.action === 'deny');
+  if (verdict.action === 'deny') return await refuse(flow, deps, found.row, 'PROTOCOL_DENIED', verdict.rule);
+  if (stray !== null) return await relayBytes(flow, deps, 'tunnel');
+  if (found.row === null || verdict.action === 'relay') return await relayBytes(flow, deps, 'relay');
+  session.action = flow.insideTls ? 'intercept' : 'handoff';
+  return await handOff(round, deps, found.row, found.facts);
+}
+
+async function handOff(round: Round, deps: ConductDeps, row: DetectedName, facts: unknown): Promise<Round | 'done'> {
+  const { flow } = round;
+  const { session } = flow;
+  let handled: Handled;
+  try {
+    handled = await protocols[row].handle(flow, deps, facts);
+  } catch (caught) {
+    const error = toFlowError(caught);
+    if (!putBack.has(error.code) || !round.tunnelOnError.has(error.code) || flow.client.destroyed) throw error;
+    tunnelledOn(session, deps, error.code);
+    named(session, deps, 'unknown');
+    const verdict = deps.policy.protocol(session, 'unknown', flow.insideTls ? 'intercepted' : 'none');
+    if (verdict.action === 'deny') return await refuse(flow, deps, row, 'PROTOCOL_DENIED', verdict.rule);
+    return await relayBytes(flow, deps, 'relay');
+  }
+  if (handled === 'done') return handled;
+  return handled === 'tunnel' ? await relayBytes(flow, deps, 'relay') : { ...round, flow: handled };
+}
+
+/** First bytes that a service of type ssl, or the wait for them, does not allow: judged by tunnelOnError before the protocol stage. */
+function strayCode(found: Detection, flow: Flow, deps: ConductDeps): ErrorCode | null {
+  if (flow.depth > 0) return null;
+  if (found.stalled !== null) return found.stalled;
+  const known = found.row === 'ms-turn' || found.row === 'ssltcp' || found.row === 'turn';
+  return deps.serviceType === 'ssl' && !known ? 'NOT_TLS' : null;
+}
+
+function noteOf(found: Detection, looked: boolean): string {
+  if (!looked) return 'detection is off';
+  if (found.from === 'upstream') return 'the server spoke first';
+  return found.stalled === null ? 'no protocol matches' : 'too few first bytes in time';
+}
+
+/** Tells the client in its own protocol where that is known, and ends the flow with the code. */
+async function refuse(flow: Flow, deps: ConductDeps, row: DetectedName | null, code: ErrorCode, rule?: string): Promise<never> {
+  const handler: Protocol | null = row === null ? null : protocols[row];
+  if (rule !== undefined) flow.session.rule = rule;
+  if (code === 'PROTOCOL_DENIED') flow.session.action = 'deny';
+  const refusal = flow.refusal ?? { code, detail: null, rule: flow.session.rule, status: null };
+  await handler?.refuse?.(flow, deps, refusal);
+  throw new FlowError(refusal.code, refusal.detail);
+}
+
+async function tunnel(flow: Flow, deps: ConductDeps, name: ProtocolName): Promise<void> {
+  named(flow.session, deps, name);
+  if (name === 'undetected') flow.session.chain.push(name);
+  await relayBytes(flow, deps, 'tunnel');
+}
+
+async function relayBytes(flow: Flow, deps: ConductDeps, action: 'relay' | 'tunnel'): Promise<'done'> {
+  flow.session.action = action;
+  const upstream = flow.upstream ?? await deps.dial(flow);
+  const { relayIdleMs, halfOpenMs, injectBytesMax } = deps.limits;
+  await relay(flow.client, upstream, { idleMs: relayIdleMs, halfOpenMs, injectBytesMax });
+  return 'done';
+}
+
+function answered(flow: Flow): boolean {
+  return flow.raw.bytesWritten > flow.repliedBytes;
+}
+
+function allOff({ flow, switches }: Round): boolean {
+  return detectedNames.every((row) => switches.off.has(shownName(row, flow.insideTls)));
+}
+
+function named(session: Session, deps: ConductDeps, name: ProtocolName): void {
+  session.protocol = name;
+  deps.protocolChanged(session);
+}
+
+function noteHello(session: Session, hello: ClientHello): void {
+  session.sni ??= hello.sni;
+  session.alpn = hello.alpn;
+  if (hello.problem !== null || hello.format !== 'tls') return;
+  session.ja3 = ja3(hello).hash;
+  session.ja4 = ja4(hello);
+}
+
+function decided(session: Session, deps: ConductDeps, stage: 'connection' | 'ssl' | 'protocol', verdict: { action: string; rule: string }, shown = true): void {
+  deps.meter.add('policy_decisions_total', [stage, verdict.action]);
+  if (shown) session.rule = verdict.rule;
+}
+
+function denied(flow: Flow, code: ErrorCode, rule: string): FlowError {
+  flow.session.action = 'deny';
+  flow.session.rule = rule;
+  return new FlowError(code);
+}
+
+function tunnelledOn(session: Session, deps: ConductDeps, code: ErrorCode): void {
+  session.tunnelledOnError = code;
+  deps.meter.add('tunnelled_on_error_total', [code]);
+}

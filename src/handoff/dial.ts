@@ -1,0 +1,199 @@
+// Dials the destination of a flow: resolves names (cached, single flight), refuses the gateway's own ports, tries address families
+// side by side, and keeps a connection that detection opened early until a handler takes it.
+
+import { lookup } from 'node:dns/promises';
+import type { LookupAddress } from 'node:dns';
+import { connect, isIP } from 'node:net';
+import type { LookupFunction, Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { FlowError } from '../core/errors.ts';
+import type { ErrorCode } from '../core/errors.ts';
+import type { Flow, Session } from '../core/flow.ts';
+import type { Limits } from '../core/limits.ts';
+
+export interface DialOptions {
+  readonly limits: Limits;
+  /** Ports on which this gateway listens, all services and the admin and CRL listeners. */
+  readonly ownPorts: ReadonlySet<number>;
+  /** Whether clients of explicit services may reach other ports on local addresses. */
+  readonly allowLocal: boolean;
+  /** Services whose destination the kernel gave: they may reach local addresses. */
+  readonly transparentServices: ReadonlySet<string>;
+  clock(): number;
+}
+
+/** One for each gateway process. */
+export class Dialer {
+  readonly #options: DialOptions;
+  readonly #names: NameCache;
+  readonly #early = new WeakMap<Session, Promise<Socket>>();
+  #local: LocalAddresses | null = null;
+
+  constructor(options: DialOptions) {
+    this.#options = options;
+    this.#names = new NameCache(options.limits, () => options.clock());
+  }
+
+  /** Opens the connection now; a later `dial` of the same session takes it. Rejects as `dial` does. */
+  early(session: Session): Promise<Socket> {
+    const known = this.#early.get(session);
+    if (known !== undefined) return known;
+    const dialled = this.#open(session);
+    this.#early.set(session, dialled);
+    return dialled;
+  }
+
+  /**
+   * A TCP connection to the session's destination, paused, with half-close and without Nagle. Rejects with DNS_FAILED, DIAL_REFUSED,
+   * DIAL_TIMEOUT, DIAL_UNREACHABLE or DIAL_LOOP.
+   */
+  async dial({ session }: Pick<Flow, 'session'>): Promise<Socket> {
+    const early = this.#early.get(session);
+    this.#early.delete(session);
+    if (early === undefined) return await this.#open(session);
+    const socket = await early;
+    // A server may have given up on a connection that waited; the bytes it sent, if any, are still worth having.
+    return socket.destroyed ? await this.#open(session) : socket;
+  }
+
+  /** Closes what was opened early and never taken. */
+  drop(session: Session): void {
+    const early = this.#early.get(session);
+    this.#early.delete(session);
+    early?.then((socket) => socket.destroy(), () => {});
+  }
+
+  async #open(session: Session): Promise<Socket> {
+    const { destination, service } = session;
+    const host = destination.ip ?? destination.host;
+    if (host === null) throw new FlowError('NO_ORIGINAL_DST');
+    const family = isIP(host);
+    if (family !== 0) this.#refuseLoop(host, destination.port, service);
+    const addresses = family === 0 ? await this.#resolve(host, destination.port, service) : [{ address: host, family }];
+    const socket = await this.#connect(addresses, destination.port);
+    destination.ip ??= socket.remoteAddress ?? null;
+    return socket;
+  }
+
+  async #resolve(host: string, port: number, service: string): Promise<LookupAddress[]> {
+    const found = await this.#names.resolve(host);
+    let loop: unknown = null;
+    const usable = found.filter(({ address }) => {
+      try {
+        this.#refuseLoop(address, port, service);
+        return true;
+      } catch (caught) {
+        loop = caught;
+        return false;
+      }
+    });
+    if (usable.length === 0) throw loop ?? new FlowError('DNS_FAILED', host);
+    return usable;
+  }
+
+  #refuseLoop(ip: string, port: number, service: string): void {
+    const { ownPorts, allowLocal, transparentServices, clock } = this.#options;
+    const suspicious = ownPorts.has(port) || !(allowLocal || transparentServices.has(service));
+    if (!suspicious) return;
+    this.#local = freshAddresses(this.#local, clock());
+    if (isLocal(ip, this.#local)) throw new FlowError('DIAL_LOOP', `${ip}:${String(port)}`);
+  }
+
+  #connect(addresses: readonly LookupAddress[], port: number): Promise<Socket> {
+    const { limits } = this.#options;
+    return new Promise((resolve, reject) => {
+      const [first] = addresses;
+      const single = addresses.length === 1 && first !== undefined;
+      const socket = connect({
+        port, noDelay: true, allowHalfOpen: true,
+        ...(single
+          ? { host: first.address }
+          : { host: 'destination.invalid', lookup: answerWith(addresses), autoSelectFamily: true, autoSelectFamilyAttemptTimeout: limits.dialAttemptMs }),
+      });
+      const timer = setTimeout(() => settle(new FlowError('DIAL_TIMEOUT')), limits.dialMs);
+      const onConnect = (): void => settle(null);
+      const onError = (error: Error): void => settle(new FlowError(dialCode(error), null, error));
+      const settle = (error: FlowError | null): void => {
+        clearTimeout(timer);
+        socket.off('connect', onConnect);
+        socket.off('error', onError);
+        // From here on whoever holds the socket listens; an error in between must not be an uncaught one.
+        socket.on('error', () => {});
+        if (error === null) return resolve(socket);
+        socket.destroy();
+        reject(error);
+      };
+      socket.on('connect', onConnect);
+      socket.on('error', onError);
+    });
+  }
+}
+
+/** A `lookup` for net.connect that answers what was already resolved. */
+function answerWith(addresses: readonly LookupAddress[]): LookupFunction {
+  return (_host, _options, callback) => process.nextTick(callback, null, [...addresses]);
+}
+
+function dialCode(error: Error): ErrorCode {
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
+  const code = first instanceof Error && 'code' in first ? first.code : undefined;
+  if (code === 'ECONNREFUSED' || code === 'ECONNRESET') return 'DIAL_REFUSED';
+  if (code === 'ETIMEDOUT') return 'DIAL_TIMEOUT';
+  return 'DIAL_UNREACHABLE';
+}
+
+interface LocalAddresses {
+  readonly readAtMs: number;
+  readonly all: ReadonlySet<string>;
+}
+
+/** How long the list of the machine's addresses is believed. */
+const localAddressesMs = 5000;
+
+function freshAddresses(known: LocalAddresses | null, nowMs: number): LocalAddresses {
+  if (known !== null && nowMs - known.readAtMs < localAddressesMs) return known;
+  const all = new Set(Object.values(networkInterfaces()).flatMap((list) => list ?? []).map((entry) => entry.address));
+  return { readAtMs: nowMs, all };
+}
+
+function isLocal(ip: string, local: LocalAddresses): boolean {
+  const plain = ip.startsWith('::ffff:') ? ip.slice('::ffff:'.length) : ip;
+  return plain.startsWith('127.') || plain.startsWith('0.') || plain === '::1' || plain === '::' || local.all.has(plain);
+}
+
+/** Names resolved lately; one look-up at a time for each. */
+class NameCache {
+  readonly #limits: Limits;
+  readonly #clock: () => number;
+  readonly #known = new Map<string, { untilMs: number; addresses: Promise<LookupAddress[]> }>();
+
+  constructor(limits: Limits, clock: () => number) {
+    this.#limits = limits;
+    this.#clock = clock;
+  }
+
+  resolve(host: string): Promise<LookupAddress[]> {
+    const known = this.#known.get(host);
+    if (known !== undefined && known.untilMs > this.#clock()) return known.addresses;
+    const addresses = this.#ask(host);
+    this.#known.delete(host);
+    const oldest = this.#known.keys().next();
+    if (this.#known.size >= this.#limits.dnsCacheMax && oldest.done !== true) this.#known.delete(oldest.value);
+    if (this.#limits.dnsCacheMax > 0) this.#known.set(host, { untilMs: this.#clock() + this.#limits.dnsCacheMs, addresses });
+    // Failures are not remembered: a name may be made to work the next moment.
+    addresses.catch(() => this.#known.delete(host));
+    return addresses;
+  }
+
+  async #ask(host: string): Promise<LookupAddress[]> {
+    const expired = Promise.withResolvers<never>();
+    const timer = setTimeout(() => expired.reject(new FlowError('DNS_FAILED', `${host}: no answer`)), this.#limits.dnsMs);
+    try {
+      return await Promise.race([lookup(host, { all: true, order: 'verbatim' }), expired.promise]);
+    } catch (caught) {
+      throw caught instanceof FlowError ? caught : new FlowError('DNS_FAILED', host, caught);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}

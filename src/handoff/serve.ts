@@ -1,0 +1,135 @@
+// From an accepted socket to a closed session: admission, destination, the session's row, conduct, and the end of the sockets.
+// The only place that turns a flow's outcome into a session's end.
+
+import type { Socket } from 'node:net';
+import { errorTable, FlowError, toFlowError } from '../core/errors.ts';
+import type { ByteCounts, Destination, Endpoint, Entry, Flow, Session } from '../core/flow.ts';
+import { sessionFields } from '../core/log.ts';
+import type { Admission } from '../listener/admission.ts';
+import { originalDestination } from '../listener/original-dst.ts';
+import type { LiveSession, SessionTable } from '../sessions/table.ts';
+import { conduct } from './conduct.ts';
+import type { ConductDeps } from './conduct.ts';
+
+/** One service as flows see it. */
+export interface Service {
+  readonly name: string;
+  readonly deps: ConductDeps;
+  readonly admission: Admission;
+  readonly table: SessionTable;
+  /** How the destination is known: from the kernel, fixed, or said by the client in the entry protocol. */
+  readonly destination: 'redirect' | 'tproxy' | Destination | Entry;
+}
+
+/** Sockets and verdict of a live session, for its row in the table. */
+class Live implements LiveSession {
+  readonly #raw: Socket;
+  #upstream: Socket | null = null;
+  killed = false;
+
+  constructor(raw: Socket) {
+    this.#raw = raw;
+  }
+
+  /** A connection to the server was opened; the latest counts. */
+  dialled(upstream: Socket): void {
+    this.#upstream = upstream;
+    if (this.killed) upstream.destroy();
+  }
+
+  bytes(): ByteCounts {
+    const raw = this.#raw;
+    const upstream = this.#upstream;
+    return {
+      fromClient: raw.bytesRead, toClient: raw.bytesWritten,
+      fromUpstream: upstream?.bytesRead ?? 0, toUpstream: upstream?.bytesWritten ?? 0,
+    };
+  }
+
+  kill(): void {
+    this.killed = true;
+    this.#raw.destroy();
+    this.#upstream?.destroy();
+  }
+}
+
+const lives = new WeakMap<Session, Live>();
+
+/** To be told of every connection that was opened for a session, so that its bytes count and kill reaches it. */
+export function noteDialled(session: Session, upstream: Socket): void {
+  lives.get(session)?.dialled(upstream);
+}
+
+/** Serves one accepted connection to its end. Never rejects. */
+export async function serve(raw: Socket, service: Service): Promise<void> {
+  // A socket's errors are handled where it is read; this listener only keeps late ones from being uncaught.
+  raw.on('error', () => {});
+  const client = { ip: plainIp(raw.remoteAddress ?? ''), port: raw.remotePort ?? 0 };
+  if (client.ip === '') return void raw.destroy();
+  const live = new Live(raw);
+  const refusal = await service.admission.admit(client.ip);
+  const session = service.table.open({ service: service.name, client, destination: destinationOf(raw, service) }, live);
+  lives.set(session, live);
+  if (refusal !== null) {
+    service.deps.meter.add('limits_hit_total', [refusal === 'SESSIONS_FULL' ? 'sessionsMax' : 'sessionsPerClientMax']);
+    end(raw, session, service, new FlowError(refusal));
+    return;
+  }
+  let error: FlowError | null = null;
+  try {
+    await run(raw, session, service);
+    service.deps.noteAccepted(session);
+  } catch (caught) {
+    error = live.killed ? new FlowError('KILLED_BY_OPERATOR') : toFlowError(caught);
+  } finally {
+    service.admission.release(client.ip);
+    service.deps.dropEarly(session);
+  }
+  end(raw, session, service, error);
+}
+
+async function run(raw: Socket, session: Session, { destination, deps }: Service): Promise<void> {
+  const flow: Flow = { session, raw, client: raw, upstream: null, depth: 0, insideTls: false, repliedBytes: 0 };
+  if (typeof destination === 'object' && 'enter' in destination) {
+    const inner = await destination.enter(flow, deps);
+    if (inner !== 'done') await conduct(inner, deps);
+    return;
+  }
+  if (session.destination.ip === null && session.destination.host === null) throw new FlowError('NO_ORIGINAL_DST');
+  await conduct(flow, deps);
+}
+
+function destinationOf(raw: Socket, { destination }: Service): Destination {
+  if (destination === 'redirect') return asDestination(originalDestination(raw));
+  if (destination === 'tproxy') return asDestination({ ip: plainIp(raw.localAddress ?? ''), port: raw.localPort ?? 0 });
+  if ('enter' in destination) return { ip: null, port: 0, host: null };
+  return { ...destination };
+}
+
+function asDestination(endpoint: Endpoint | null): Destination {
+  return endpoint === null || endpoint.ip === '' ? { ip: null, port: 0, host: null } : { ip: endpoint.ip, port: endpoint.port, host: null };
+}
+
+function end(raw: Socket, session: Session, { deps, table }: Service, error: FlowError | null): void {
+  if (error !== null) {
+    if (error.code === 'INTERNAL') {
+      deps.meter.add('internal_errors_total');
+      deps.log.error({ ...sessionFields(session), err: error.cause ?? error }, 'defect');
+    } else deps.log.debug({ ...sessionFields(session), code: error.code, detail: error.detail }, errorTable[error.code].text);
+    if (error.code === 'CLIENT_REJECTED_CERT' || error.code === 'CLIENT_LEFT_SILENTLY') deps.noteRefusal(session, error.code);
+    if (!raw.destroyed) lastWords(raw, deps.limits.lingerMs);
+  }
+  table.close(session, error?.code ?? null, error?.detail ?? null);
+}
+
+/** What was written for the client still leaves; whoever does not take it in time is dropped. */
+function lastWords(raw: Socket, lingerMs: number): void {
+  const timer = setTimeout(() => raw.destroy(), lingerMs);
+  raw.once('close', () => clearTimeout(timer));
+  if (raw.readableFlowing !== true) raw.destroySoon();
+}
+
+/** IPv4 addresses on dual-stack listeners come mapped into IPv6. */
+function plainIp(address: string): string {
+  return address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address;
+}

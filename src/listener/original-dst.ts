@@ -1,0 +1,103 @@
+// Where a client meant to go: SO_ORIGINAL_DST for REDIRECT, IP_TRANSPARENT for TPROXY. Node 24 has neither, so this file, and
+// this file alone, calls libc through koffi on the socket's file descriptor. It never changes where a connection goes.
+
+import type { Server, Socket } from 'node:net';
+import koffi from 'koffi';
+import type { Endpoint } from '../core/flow.ts';
+
+// <linux/in.h>, <linux/in6.h>, <linux/netfilter_ipv4.h>, <linux/netfilter_ipv6/ip6_tables.h>
+const levelIpv4 = 0;
+const levelIpv6 = 41;
+const optionOriginalDst = 80;
+const optionIpv4Transparent = 19;
+const optionIpv6Transparent = 75;
+const familyIpv4 = 2;
+const familyIpv6 = 10;
+
+// sockaddr_in6 is the larger of the two: family (host order), port (network order), then the address at 4 or 8.
+const addressBytes = 28;
+const portAt = 2;
+const ipv4At = 4;
+const ipv6At = 8;
+
+const libc = koffi.load(null);
+const getsockopt = libc.func('int getsockopt(int fd, int level, int option, void *value, void *length)');
+const setsockopt = libc.func('int setsockopt(int fd, int level, int option, void *value, uint32_t length)');
+
+// One call at a time: the calls are synchronous, and what they wrote is read before the next.
+const value = Buffer.alloc(addressBytes);
+const length = Buffer.alloc(4);
+
+/**
+ * The destination before REDIRECT or DNAT, from the kernel's connection tracking; about 5 microseconds. IPv4 clients of a
+ * dual-stack listener are asked for as IPv4. Null when the connection was not redirected, or the kernel does not know.
+ */
+export function originalDestination(socket: Socket): Endpoint | null {
+  const fd = descriptor(socket);
+  const { localAddress, localPort } = socket;
+  if (fd === null || localAddress === undefined || localPort === undefined) return null;
+  const local = localAddress.startsWith('::ffff:') ? localAddress.slice(7) : localAddress;
+  const destination = askKernel(fd, local.includes(':') ? levelIpv6 : levelIpv4);
+  if (destination === null) return null;
+  // Tracked but not redirected: the client dialled the listener itself.
+  return destination.ip === local && destination.port === localPort ? null : destination;
+}
+
+/**
+ * Lets a listening server take TPROXY connections to any address; an accepted socket's local address is then the destination.
+ * Call it once the server listens. Throws when the kernel refuses: it needs CAP_NET_ADMIN.
+ */
+export function setTransparent(server: Server): void {
+  const fd = descriptor(server);
+  const address = server.address();
+  if (fd === null || address === null || typeof address === 'string') throw new Error('only a listening TCP server can be made transparent');
+  const on = Buffer.alloc(4);
+  on.writeInt32LE(1);
+  // A dual-stack socket needs both: the IPv4 option alone is looked at for IPv4 clients.
+  const options = address.family === 'IPv6' ? [[levelIpv6, optionIpv6Transparent], [levelIpv4, optionIpv4Transparent]] : [[levelIpv4, optionIpv4Transparent]];
+  for (const [level, option] of options) {
+    if (setsockopt(fd, level, option, on, on.length) !== 0) {
+      throw new Error(`the kernel refuses a transparent listener on port ${address.port} (errno ${koffi.errno()}): TPROXY needs CAP_NET_ADMIN`);
+    }
+  }
+}
+
+function askKernel(fd: number, level: number): Endpoint | null {
+  length.writeUInt32LE(addressBytes);
+  if (getsockopt(fd, level, optionOriginalDst, value, length) !== 0) return null;
+  const port = value.readUInt16BE(portAt);
+  switch (value.readUInt16LE(0)) {
+    case familyIpv4:
+      return { ip: value.subarray(ipv4At, ipv4At + 4).join('.'), port };
+    case familyIpv6:
+      return { ip: ipv6Text(value, ipv6At), port };
+    default:
+      return null;
+  }
+}
+
+/** RFC 5952 text of 16 octets, as Node writes addresses. */
+export function ipv6Text(bytes: Buffer, offset: number): string {
+  const groups: string[] = [];
+  let gapAt = -1;
+  let gapLength = 1;
+  for (let group = 0, zeros = 0; group < 8; group += 1) {
+    const word = bytes.readUInt16BE(offset + group * 2);
+    groups.push(word.toString(16));
+    zeros = word === 0 ? zeros + 1 : 0;
+    if (zeros > gapLength) [gapAt, gapLength] = [group - zeros + 1, zeros];
+  }
+  if (gapAt < 0) return groups.join(':');
+  return `${groups.slice(0, gapAt).join(':')}::${groups.slice(gapAt + gapLength).join(':')}`;
+}
+
+/**
+ * Node 24: the descriptor is on the handle, which is not a public property. Null for closed sockets, for clustered servers
+ * (whose shared handle has none) and wherever Node no longer has it.
+ */
+function descriptor(owner: object): number | null {
+  if (!('_handle' in owner)) return null;
+  const handle = owner._handle;
+  if (typeof handle !== 'object' || handle === null || !('fd' in handle)) return null;
+  return typeof handle.fd === 'number' && handle.fd >= 0 ? handle.fd : null;
+}

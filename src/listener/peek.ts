@@ -1,0 +1,73 @@
+// Peeks at the first bytes of a stream without losing them: takes what has arrived, shows it, and puts it back on release.
+// It never judges bytes and never reads past the stream's own buffer once released.
+
+import type { Duplex } from 'node:stream';
+
+/**
+ * The head of one stream. `bytes` grows while peeked at; `changed` is called after each growth, at the stream's end and on
+ * its error. `release` gives all bytes back to the stream, paused, for whoever reads next.
+ */
+export class Peek {
+  readonly stream: Duplex;
+  bytes: Buffer = Buffer.alloc(0);
+  /** The peer has ended its direction. */
+  ended = false;
+  /** The stream failed or was destroyed. */
+  error: Error | null = null;
+  #changed: () => void;
+
+  constructor(stream: Duplex, changed: () => void) {
+    this.stream = stream;
+    this.#changed = changed;
+    stream.on('readable', this.#onReadable);
+    stream.on('end', this.#onEnd);
+    stream.on('error', this.#onError);
+    stream.on('close', this.#onClose);
+    if (stream.destroyed) this.error = new Error('destroyed');
+    else if (stream.readableEnded) this.ended = true;
+    else this.#take();
+  }
+
+  /** Ends the peek; the stream has its bytes again. */
+  release(): void {
+    this.stream.off('readable', this.#onReadable);
+    this.stream.off('end', this.#onEnd);
+    this.stream.off('error', this.#onError);
+    this.stream.off('close', this.#onClose);
+    if (this.bytes.length > 0 && !this.stream.destroyed && !this.stream.readableEnded) this.stream.unshift(this.bytes);
+  }
+
+  /**
+   * Reads with an explicit length: `read()` on a stream whose FIN has arrived schedules 'end', after which bytes cannot be
+   * put back; `read(readableLength)` does not (Node 24, lib/internal/streams/readable.js; pinned by peek.test.ts).
+   */
+  #take(): boolean {
+    if (this.stream.readableLength === 0) return false;
+    const chunk: unknown = this.stream.read(this.stream.readableLength);
+    if (!Buffer.isBuffer(chunk)) return false;
+    this.bytes = this.bytes.length === 0 ? chunk : Buffer.concat([this.bytes, chunk]);
+    return true;
+  }
+
+  /** A 'readable' with nothing to read is the peer's FIN. */
+  readonly #onReadable = (): void => {
+    if (!this.#take()) this.ended = true;
+    this.#changed();
+  };
+
+  readonly #onEnd = (): void => {
+    this.ended = true;
+    this.#changed();
+  };
+
+  readonly #onError = (error: Error): void => {
+    this.error = error;
+    this.#changed();
+  };
+
+  readonly #onClose = (): void => {
+    if (this.ended || this.error !== null) return;
+    this.error = new Error('closed');
+    this.#changed();
+  };
+}

@@ -1,0 +1,116 @@
+// The TLS server side: answers the client's peeked hello with an emulated identity. This is the first place where a byte goes
+// to the client; it never dials and never decides.
+
+import type { Socket } from 'node:net';
+import { createSecureContext, createServer, TLSSocket } from 'node:tls';
+import type { SecureContext, Server } from 'node:tls';
+import { FlowError } from '../core/errors.ts';
+import type { ErrorCode } from '../core/errors.ts';
+import type { Leaf, TlsVersion } from '../core/flow.ts';
+import type { Limits } from '../core/limits.ts';
+import { alpnWire } from './offer.ts';
+
+/** What a leaf needs once, whoever comes: its context, and the server object that staples for it. */
+interface Identity {
+  readonly context: SecureContext;
+  readonly stapler: Server | null;
+}
+
+/** Contexts live as long as the leaf does in the certificate cache, which bounds them (identitiesMax). */
+const identities = new WeakMap<Leaf, Map<TlsVersion, Identity>>();
+
+export interface AcceptOptions {
+  /** The one ALPN name to answer with, or null to answer none. */
+  readonly alpn: string | null;
+  readonly minVersion: TlsVersion;
+  readonly limits: Limits;
+}
+
+/**
+ * Completes the client's handshake on `socket`, whose ClientHello is still (or again) in its read buffer. Rejects with
+ * CLIENT_REJECTED_CERT, CLIENT_LEFT_SILENTLY, CLIENT_TLS_ALERT, CLIENT_TLS_TIMEOUT or NO_COMMON_TLS; the socket is destroyed then.
+ */
+export function acceptTls(socket: Socket, leaf: Leaf, options: AcceptOptions): Promise<TLSSocket> {
+  const identity = identityOf(leaf, options);
+  const secured = new TLSSocket(socket, {
+    isServer: true,
+    secureContext: identity.context,
+    ...(identity.stapler === null ? {} : { server: identity.stapler }),
+    ...(options.alpn === null ? {} : { ALPNProtocols: alpnWire([options.alpn]) }),
+  });
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => fail(new FlowError('CLIENT_TLS_TIMEOUT')), options.limits.clientHandshakeMs);
+    const settle = (): void => {
+      clearTimeout(timer);
+      secured.off('secure', onSecure);
+      secured.off('_tlsError', onError);
+      secured.off('error', onError);
+      secured.off('close', onClose);
+    };
+    const fail = (error: FlowError): void => {
+      settle();
+      // Late errors of a socket we gave up are nobody's business.
+      secured.on('error', () => {});
+      secured.destroy();
+      reject(error);
+    };
+    const onSecure = (): void => {
+      settle();
+      // TLS failures after the handshake come as `_tlsError` too; whoever reads the socket listens for `error`.
+      secured.on('_tlsError', (error: Error) => secured.destroy(error));
+      resolve(secured);
+    };
+    const onError = (error: Error): void => fail(clientTlsError(error));
+    const onClose = (): void => fail(new FlowError('CLIENT_LEFT_SILENTLY'));
+    secured.on('secure', onSecure);
+    // Node 24: on a TLSSocket made by hand, handshake failures reach only this event; pinned by accept.test.ts.
+    secured.on('_tlsError', onError);
+    secured.on('error', onError);
+    secured.on('close', onClose);
+  });
+}
+
+/** The code for an error of the client's side of TLS, during the handshake or after it (TLS 1.3 clients may refuse late). */
+export function clientTlsError(error: Error): FlowError {
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  return new FlowError(clientTlsCode(code), code === '' ? null : code, error);
+}
+
+function clientTlsCode(code: string): ErrorCode {
+  if (/ALERT_(BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_|UNKNOWN_CA|ACCESS_DENIED|UNKNOWN_PSK)/.test(code)) return 'CLIENT_REJECTED_CERT';
+  if (/NO_SHARED_CIPHER|UNSUPPORTED_PROTOCOL|VERSION_TOO_LOW|NO_SUITABLE_|NO_SHARED_GROUP|UNKNOWN_PROTOCOL|WRONG_VERSION/.test(code)) return 'NO_COMMON_TLS';
+  if (code === 'ECONNRESET' || code === 'EPIPE') return 'CLIENT_LEFT_SILENTLY';
+  return 'CLIENT_TLS_ALERT';
+}
+
+function identityOf(leaf: Leaf, options: AcceptOptions): Identity {
+  const byVersion = identities.get(leaf) ?? new Map<TlsVersion, Identity>();
+  identities.set(leaf, byVersion);
+  const known = byVersion.get(options.minVersion);
+  if (known !== undefined) return known;
+  const old = options.minVersion === 'TLSv1' || options.minVersion === 'TLSv1.1';
+  const context = createSecureContext({
+    cert: leaf.certPem,
+    key: leaf.keyPem,
+    minVersion: options.minVersion,
+    ticketKeys: leaf.ticketKeys,
+    sessionTimeout: Math.round(options.limits.ticketLifetimeMs / 1000),
+    // TLS 1.0 and 1.1 sign with SHA-1 and MD5, which OpenSSL allows at security level 0 only.
+    ...(old ? { ciphers: 'DEFAULT@SECLEVEL=0' } : {}),
+  });
+  const identity = { context, stapler: leaf.staple() === null ? null : staplerOf(leaf) };
+  byVersion.set(options.minVersion, identity);
+  return identity;
+}
+
+/** Node asks for staples only through the events of a tls.Server; this one never listens. */
+function staplerOf(leaf: Leaf): Server {
+  const server = createServer();
+  server.on('OCSPRequest', (_certificate: Buffer, _issuer: Buffer, answer: (error: Error | null, response: Buffer | null) => void) => {
+    const staple = leaf.staple();
+    if (staple === null || Buffer.isBuffer(staple)) answer(null, staple);
+    // A handshake without a staple is better than none: the leaf names the responder and the CRL as well.
+    else void staple.then((response) => answer(null, response), () => answer(null, null));
+  });
+  return server;
+}

@@ -1,0 +1,154 @@
+// The TLS client side: one handshake with the server, in the client's terms (SNI, ALPN, groups), through shared secure
+// contexts. It reports what is wrong with the certificate and whether a client certificate is wanted; it never decides.
+
+import type { X509Certificate } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { connect, createSecureContext } from 'node:tls';
+import type { SecureContext, TLSSocket } from 'node:tls';
+import { FlowError } from '../core/errors.ts';
+import type { ErrorCode } from '../core/errors.ts';
+import type { Limits } from '../core/limits.ts';
+import { alpnWire } from './offer.ts';
+import type { OfferClass } from './offer.ts';
+
+export interface UpstreamOptions {
+  readonly servername: string | null;
+  readonly alpn: readonly string[];
+  readonly context: SecureContext;
+  readonly limits: Limits;
+}
+
+export interface UpstreamTls {
+  readonly socket: TLSSocket;
+  readonly certificate: X509Certificate;
+  /** OpenSSL's word on the chain, null when it is fine. The name is not judged here. */
+  readonly chainError: string | null;
+  /** Whether the server asked for a client certificate and goes on without one. A server that requires one rejects. */
+  readonly offersClientCert: boolean;
+}
+
+/**
+ * Shakes hands with the server on a connected TCP socket. Rejects with UPSTREAM_NOT_TLS, UPSTREAM_TLS_ALERT, UPSTREAM_TLS_TIMEOUT or
+ * UPSTREAM_WANTS_CLIENT_CERT; the socket is destroyed then. Certificates are reported, not refused.
+ */
+export async function connectTls(raw: Socket, options: UpstreamOptions): Promise<UpstreamTls> {
+  const socket = connect({
+    socket: raw,
+    secureContext: options.context,
+    ...(options.servername === null ? {} : { servername: options.servername }),
+    ...(options.alpn.length === 0 ? {} : { ALPNProtocols: alpnWire(options.alpn) }),
+    rejectUnauthorized: false,
+    // The name is judged in verify.ts, natively and more strictly.
+    checkServerIdentity: () => undefined,
+  });
+  try {
+    await secured(socket, raw, options.limits);
+    const asked = socket.getSharedSigalgs().length > 0;
+    if (asked && socket.getProtocol() === 'TLSv1.3') await settledClientCert(socket, options.limits);
+    const certificate = socket.getPeerX509Certificate();
+    if (certificate === undefined) throw new FlowError('UPSTREAM_CERT_INVALID', 'the server sent no certificate');
+    const chainError = socket.authorizationError as unknown;
+    return { socket, certificate, chainError: chainError === null || chainError === undefined ? null : errorWord(chainError), offersClientCert: asked };
+  } catch (caught) {
+    socket.on('error', () => {});
+    socket.destroy();
+    throw caught;
+  }
+}
+
+function secured(socket: TLSSocket, raw: Socket, limits: Limits): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => fail(new FlowError('UPSTREAM_TLS_TIMEOUT')), limits.upstreamHandshakeMs);
+    const settle = (): void => {
+      clearTimeout(timer);
+      socket.off('secureConnect', onSecure);
+      socket.off('error', onError);
+      socket.off('close', onClose);
+    };
+    const fail = (error: FlowError): void => {
+      settle();
+      reject(error);
+    };
+    const onSecure = (): void => {
+      settle();
+      resolve();
+    };
+    const onError = (error: Error): void => fail(upstreamTlsError(error, socket, raw));
+    const onClose = (): void => fail(new FlowError('UPSTREAM_TLS_ALERT', 'closed during the handshake'));
+    socket.on('secureConnect', onSecure);
+    socket.on('error', onError);
+    socket.on('close', onClose);
+  });
+}
+
+/**
+ * TLS 1.3: a server that requires a client certificate says so only after the handshake. Whatever comes first tells: an alert
+ * (required), application data or a session ticket (merely offered), or silence for clientCertAlertWaitMs (offered).
+ */
+function settledClientCert(socket: TLSSocket, limits: Limits): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => settle(null), limits.clientCertAlertWaitMs);
+    const settle = (error: FlowError | null): void => {
+      clearTimeout(timer);
+      socket.off('session', onFine);
+      socket.off('readable', onFine);
+      socket.off('error', onError);
+      socket.off('close', onClose);
+      if (error === null) resolve();
+      else reject(error);
+    };
+    const onFine = (): void => settle(null);
+    const onError = (error: Error): void => settle(new FlowError('UPSTREAM_WANTS_CLIENT_CERT', codeOf(error), error));
+    const onClose = (): void => settle(new FlowError('UPSTREAM_WANTS_CLIENT_CERT', 'closed after the handshake'));
+    socket.on('session', onFine);
+    socket.on('readable', onFine);
+    socket.on('error', onError);
+    socket.on('close', onClose);
+  });
+}
+
+/** Codes that OpenSSL gives when the peer's bytes are not TLS at all. */
+const notTls = /WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST|HTTPS_PROXY_REQUEST|BAD_RECORD_TYPE|RECORD_LAYER_FAILURE|UNKNOWN_PROTOCOL|UNEXPECTED_MESSAGE|LENGTH_MISMATCH|BAD_PACKET/;
+
+function upstreamTlsError(error: Error, socket: TLSSocket, raw: Socket): FlowError {
+  const code = codeOf(error);
+  if (notTls.test(code)) return new FlowError('UPSTREAM_NOT_TLS', code, error);
+  const failure: ErrorCode = socket.getSharedSigalgs().length > 0 ? 'UPSTREAM_WANTS_CLIENT_CERT' : 'UPSTREAM_TLS_ALERT';
+  return new FlowError(failure, raw.bytesRead === 0 ? 'closed without an answer' : code, error);
+}
+
+function codeOf(error: Error): string {
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.message;
+}
+
+function errorWord(value: unknown): string {
+  if (typeof value === 'string') return value;
+  return value instanceof Error ? codeOf(value) : String(value);
+}
+
+/** Shared secure contexts, one for each class of client offer; roots come from the process's default store, set once at start. */
+export class UpstreamContexts {
+  readonly #contexts = new Map<string, SecureContext>();
+  readonly #max: number;
+
+  constructor(limits: Limits) {
+    this.#max = limits.upstreamContextsMax;
+  }
+
+  /** The context for an offer; made on first use, the oldest dropped beyond upstreamContextsMax. */
+  for(offer: OfferClass): SecureContext {
+    const known = this.#contexts.get(offer.key);
+    if (known !== undefined) return known;
+    const old = offer.minVersion === 'TLSv1' || offer.minVersion === 'TLSv1.1';
+    const context = createSecureContext({
+      minVersion: offer.minVersion,
+      maxVersion: offer.maxVersion,
+      ecdhCurve: offer.groups,
+      ...(old ? { ciphers: 'DEFAULT@SECLEVEL=0' } : {}),
+    });
+    const oldest = this.#contexts.keys().next();
+    if (this.#contexts.size >= this.#max && oldest.done !== true) this.#contexts.delete(oldest.value);
+    this.#contexts.set(offer.key, context);
+    return context;
+  }
+}

@@ -1,0 +1,169 @@
+// Opens one TLS layer: server first, then the client. Until the client's handshake begins nothing is said to the client, so every
+// failure before it can still become a tunnel. What policy decided comes in as facts; this file only carries it out.
+
+import { createHash } from 'node:crypto';
+import { isIP } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { FlowError } from '../core/errors.ts';
+import type { CertificateProblem, CertificateVerdict, Deps, Flow, Handled, LeafRequest, Refusal, SslVerdict, UpstreamTrust } from '../core/flow.ts';
+import { acceptTls } from './accept.ts';
+import type { ClientHello } from './hello-body.ts';
+import { connectTls, UpstreamContexts } from './connect.ts';
+import type { UpstreamTls } from './connect.ts';
+import { commonVersion, leafKeyFor, offerClass, upstreamAlpn } from './offer.ts';
+import { indexAnchors, judge, problemCodes } from './verify.ts';
+import type { Anchors } from './verify.ts';
+
+/** What conduct hands over with a TLS layer. */
+export interface TlsFacts {
+  readonly hello: ClientHello;
+  readonly verdict: SslVerdict;
+}
+
+/** Contexts and root index belong to a trust object and go with it on reload. */
+const trusted = new WeakMap<UpstreamTrust, { contexts: UpstreamContexts; anchors: Anchors }>();
+
+/**
+ * Opens the layer. `tunnel` when policy wants the bytes relayed after all (nothing wrong under intercept-on-exception, a certificate
+ * rule, a client certificate). Rejects with codes of the stages dial, upstream-tls, certs and client-tls.
+ */
+export async function openTls(flow: Flow, deps: Deps, { hello, verdict }: TlsFacts): Promise<Handled> {
+  if (commonVersion(hello, verdict.clientMinVersion) === null) throw new FlowError('NO_COMMON_TLS', `client offers ${hello.maxVersion ?? 'no TLS'}`);
+  const upstream = await shakeUpstream(flow, deps, hello);
+  try {
+    const wanted = clientCertEnding(upstream, verdict);
+    if (wanted !== null) return ended(upstream, flow, wanted);
+    const problems = problemsOf(upstream, flow, deps);
+    noteUpstream(flow, upstream, problems);
+    if (problems.length > 0) return await withProblems(flow, deps, { hello, verdict }, upstream, problems);
+    if (verdict.action === 'intercept-on-exception') return ended(upstream, flow, null);
+    return await answerClient(flow, deps, { hello, verdict }, upstream, 'trusted');
+  } catch (caught) {
+    drop(upstream.socket);
+    throw caught;
+  }
+}
+
+async function shakeUpstream(flow: Flow, deps: Deps, hello: ClientHello): Promise<UpstreamTls> {
+  const startedAt = performance.now();
+  const raw = await deps.dial(flow);
+  try {
+    const upstream = await connectTls(raw, {
+      servername: hello.sni,
+      alpn: upstreamAlpn(hello, deps.handles('h2')),
+      context: trustOf(deps).contexts.for(offerClass(hello, deps.trust.minVersion)),
+      limits: deps.limits,
+    });
+    deps.meter.observe('handshake_seconds', ['upstream'], (performance.now() - startedAt) / 1000);
+    return upstream;
+  } catch (caught) {
+    deps.meter.add('handshake_failures_total', ['upstream', caught instanceof FlowError ? caught.code : 'INTERNAL']);
+    throw caught;
+  }
+}
+
+/** A merely offered client certificate is acted on only where the rule lists it. */
+function clientCertEnding(upstream: UpstreamTls, verdict: SslVerdict): 'UPSTREAM_OFFERS_CLIENT_CERT' | null {
+  const listed = verdict.tunnelOnError.has('UPSTREAM_OFFERS_CLIENT_CERT');
+  return upstream.offersClientCert && listed && verdict.clientCert === 'tunnel' ? 'UPSTREAM_OFFERS_CLIENT_CERT' : null;
+}
+
+function ended(upstream: UpstreamTls, flow: Flow, because: 'UPSTREAM_OFFERS_CLIENT_CERT' | null): 'tunnel' {
+  flow.session.tunnelledOnError = because;
+  drop(upstream.socket);
+  return 'tunnel';
+}
+
+async function withProblems(flow: Flow, deps: Deps, facts: TlsFacts, upstream: UpstreamTls, problems: readonly CertificateProblem[]): Promise<Handled> {
+  const verdict = deps.policy.certificate(flow.session, problems);
+  deps.meter.add('policy_decisions_total', ['certificate', verdict.action]);
+  flow.session.rule = verdict.rule;
+  switch (verdict.action) {
+    case 'tunnel': return ended(upstream, flow, null);
+    case 'accept': return await answerClient(flow, deps, facts, upstream, 'trusted');
+    case 'mirror-untrusted': return await answerClient(flow, deps, facts, upstream, 'untrusted');
+    case 'deny': return await refuse(flow, deps, facts, upstream, problems, verdict);
+  }
+}
+
+/** Opens the client's side on a leaf that names only what was asked for, so that the reason can be told inside TLS. */
+async function refuse(
+  flow: Flow, deps: Deps, facts: TlsFacts, upstream: UpstreamTls, problems: readonly CertificateProblem[], verdict: CertificateVerdict,
+): Promise<Handled> {
+  const [first] = problems;
+  const code = problemCodes[first ?? 'invalid'];
+  drop(upstream.socket);
+  if (!facts.verdict.handoff) throw new FlowError(code, problems.join(', '));
+  const refusal: Refusal = { code, detail: problems.join(', '), rule: verdict.rule, status: 502 };
+  const request: LeafRequest = { ...leafRequest(flow, facts), upstreamDer: null, upstreamFingerprint: null, trust: 'trusted' };
+  const client = await acceptClient(flow, deps, facts, request, facts.hello.alpn.includes('http/1.1') ? 'http/1.1' : null);
+  return { ...flow, client, upstream: null, depth: flow.depth + 1, insideTls: true, openedAtMs: performance.now(), refusal };
+}
+
+async function answerClient(flow: Flow, deps: Deps, facts: TlsFacts, upstream: UpstreamTls, trust: 'trusted' | 'untrusted'): Promise<Flow> {
+  const der = upstream.certificate.raw;
+  const request: LeafRequest = {
+    ...leafRequest(flow, facts), trust, upstreamDer: der, upstreamFingerprint: createHash('sha256').update(der).digest('hex'),
+  };
+  const alpn = upstream.socket.alpnProtocol;
+  const client = await acceptClient(flow, deps, facts, request, typeof alpn === 'string' ? alpn : null);
+  return { ...flow, client, upstream: upstream.socket, depth: flow.depth + 1, insideTls: true, openedAtMs: performance.now() };
+}
+
+function leafRequest(flow: Flow, { hello, verdict }: TlsFacts): Omit<LeafRequest, 'trust' | 'upstreamDer' | 'upstreamFingerprint'> {
+  return { host: hello.sni ?? flow.session.destination.host, ip: flow.session.destination.ip, key: leafKeyFor(hello), issuer: verdict.issuer };
+}
+
+async function acceptClient(flow: Flow, deps: Deps, facts: TlsFacts, request: LeafRequest, alpn: string | null): Promise<TLSSocket> {
+  const leaf = await deps.certFor(request);
+  const startedAt = performance.now();
+  flow.session.tls.leaf = { serial: leaf.serial, key: leaf.key, mirrored: leaf.mirrored };
+  try {
+    const client = await acceptTls(flow.client, leaf, { alpn, minVersion: facts.verdict.clientMinVersion, limits: deps.limits });
+    deps.meter.observe('handshake_seconds', ['client'], (performance.now() - startedAt) / 1000);
+    flow.session.tls.client = { version: client.getProtocol() ?? '', cipher: client.getCipher().name, alpn };
+    return client;
+  } catch (caught) {
+    deps.meter.add('handshake_failures_total', ['client', caught instanceof FlowError ? caught.code : 'INTERNAL']);
+    throw caught;
+  }
+}
+
+function problemsOf(upstream: UpstreamTls, flow: Flow, deps: Deps): CertificateProblem[] {
+  const { sni, destination } = flow.session;
+  // Without SNI a transparent client has named nothing we could compare; it compares names itself.
+  const asked = sni ?? destination.host;
+  const name = asked !== null && isIP(asked) !== 0 ? { host: null, ip: asked } : { host: asked, ip: null };
+  return judge({ leaf: upstream.certificate }, upstream.chainError, name, deps.clock(), {
+    anchors: trustOf(deps).anchors, upstreamCertBytesMax: deps.limits.upstreamCertBytesMax,
+  });
+}
+
+function noteUpstream({ session }: Flow, upstream: UpstreamTls, problems: readonly CertificateProblem[]): void {
+  const { socket } = upstream;
+  session.tls.upstream = {
+    version: socket.getProtocol() ?? '',
+    cipher: socket.getCipher().name,
+    alpn: typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : null,
+    name: session.sni === null && session.destination.host === null ? 'unverified' : 'verified',
+    problems,
+  };
+}
+
+function trustOf(deps: Deps): { contexts: UpstreamContexts; anchors: Anchors } {
+  const known = trusted.get(deps.trust);
+  if (known !== undefined) return known;
+  const made = { contexts: new UpstreamContexts(deps.limits), anchors: indexAnchors(deps.trust.roots) };
+  trusted.set(deps.trust, made);
+  return made;
+}
+
+function drop(socket: TLSSocket): void {
+  socket.on('error', () => {});
+  socket.destroy();
+}
+
+/** Whether facts are those of a TLS layer. */
+export function isTlsFacts(facts: unknown): facts is TlsFacts {
+  return typeof facts === 'object' && facts !== null && 'hello' in facts && 'verdict' in facts;
+}

@@ -1,0 +1,173 @@
+// A real gateway in the lab's gateway host, started by the launcher from a config file, and its API as operators use it. Ends it with
+// SIGTERM and holds it to a clean exit without internal errors.
+
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { stringify } from 'yaml';
+import type { ConfigInput } from '../../../src/config/schema.ts';
+import type { Session, SessionPage } from '../../../src/core/flow.ts';
+import type { Program } from '../../support/program.ts';
+import type { LabCertificates } from './certificates.ts';
+import { labConfig, type ConfigChanges } from './config.ts';
+import type { Lab } from './lab.ts';
+import { applyRules, launcher, removeRules, repository } from './rules.ts';
+
+export interface ApiAnswer {
+  readonly status: number;
+  readonly body: string;
+}
+
+/** One sample of the metrics: `name{labels} value`. */
+export interface Sample {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+const admin = 'http://127.0.0.1:9090';
+const pollMs = 50;
+let started = 0;
+
+export class Gateway {
+  readonly configFile: string;
+  readonly stateFolder: string;
+  /** The CA that clients are to trust, as a file and as a folder that holds only it. */
+  readonly caFile: string;
+  readonly caFolder: string;
+  readonly program: Program;
+  readonly #lab: Lab;
+
+  private constructor(lab: Lab, program: Program, home: string) {
+    this.#lab = lab;
+    this.program = program;
+    this.configFile = join(home, 'config.yaml');
+    this.stateFolder = join(home, 'state');
+    this.caFolder = join(home, 'trusted');
+    this.caFile = join(this.caFolder, 'gateway.pem');
+  }
+
+  /** Starts it with new state and waits for /readyz; then puts its rules in place. */
+  static async start(lab: Lab, certificates: LabCertificates, changes: ConfigChanges): Promise<Gateway> {
+    started += 1;
+    const home = join(lab.gateway.folder, `gateway-${started}`);
+    mkdirSync(join(home, 'trusted'), { recursive: true, mode: 0o755 });
+    const config: ConfigInput = labConfig(certificates, join(home, 'state'), changes);
+    const configFile = join(home, 'config.yaml');
+    writeFileSync(configFile, stringify(config));
+    const program = await lab.gateway.spawn(`gateway-${started}`, [launcher, 'run', '-c', configFile], { cwd: repository });
+    const gateway = new Gateway(lab, program, home);
+    try {
+      await program.waitUntil(async () => (await gateway.api('/readyz')).status === 200, 'become ready', 30_000);
+      copyFileSync(join(gateway.stateFolder, 'ca.pem'), gateway.caFile);
+      await applyRules(lab.gateway, configFile, config);
+    } catch (error) {
+      await program.stop();
+      throw error;
+    }
+    return gateway;
+  }
+
+  /** A request to the admin API from inside the gateway host; status 0 when nobody listens. */
+  async api(path: string, method = 'GET'): Promise<ApiAnswer> {
+    const { stdout } = await this.#lab.gateway.run(['curl', '-sS', '-g', '-m', '10', '-X', method, '-w', '\n%{http_code}', `${admin}${path}`]);
+    const cut = stdout.lastIndexOf('\n');
+    return { status: Number(stdout.slice(cut + 1)), body: stdout.slice(0, Math.max(cut, 0)) };
+  }
+
+  /** Sessions that the filter (CONTRACT "FILTER", not yet percent-encoded) names, newest first. */
+  async page(filter = '', more: Readonly<Record<string, string>> = {}): Promise<SessionPage> {
+    const query = [...filter.split('&').map((part) => part.trim()).filter((part) => part !== ''), ...Object.entries(more).map(([key, value]) => `${key}=${value}`)];
+    const encoded = query.map((part) => part.split('=').map((piece, index) => (index === 0 ? piece : encodeURIComponent(piece))).join('=')).join('&');
+    const { status, body } = await this.api(`/api/sessions${encoded === '' ? '' : `?${encoded}`}`);
+    if (status !== 200) throw new Error(`/api/sessions?${encoded}: ${status} ${body}`);
+    const page: SessionPage = JSON.parse(body);
+    return page;
+  }
+
+  async sessions(filter = ''): Promise<readonly Session[]> {
+    return (await this.page(filter)).sessions;
+  }
+
+  /** Runs `work` and answers the sessions that began meanwhile, oldest first, once there are `count` and all have ended. */
+  async during<T>(work: () => Promise<T>, { count = 1, filter = '', waitMs = 8_000 } = {}): Promise<{ result: T; sessions: Session[] }> {
+    const before = new Set((await this.sessions(filter)).map(({ id }) => id));
+    const result = await work();
+    const end = Date.now() + waitMs;
+    for (;;) {
+      const sessions = (await this.sessions(filter)).filter(({ id }) => !before.has(id)).toReversed();
+      if (sessions.length >= count && sessions.every(({ state }) => state !== 'active')) return { result, sessions };
+      if (Date.now() > end) throw new Error(`expected ${count} ended sessions, saw ${JSON.stringify(sessions, null, 1)}\nresult: ${JSON.stringify(result)}`);
+      await sleep(pollMs);
+    }
+  }
+
+  /** Waits until a session of the filter satisfies `test` and answers it. */
+  async waitForSession(filter: string, test: (session: Session) => boolean, waitMs = 8_000): Promise<Session> {
+    const end = Date.now() + waitMs;
+    for (;;) {
+      const sessions = await this.sessions(filter);
+      const found = sessions.find(test);
+      if (found !== undefined) return found;
+      if (Date.now() > end) throw new Error(`no session of ${filter} is as wanted: ${JSON.stringify(sessions, null, 1)}`);
+      await sleep(pollMs);
+    }
+  }
+
+  /** All samples of /metrics. */
+  async metrics(query = ''): Promise<Sample[]> {
+    const { status, body } = await this.api(`/metrics${query}`);
+    if (status !== 200) throw new Error(`/metrics${query}: ${status} ${body}`);
+    return body.split('\n').flatMap((line) => sampleOf(line) ?? []);
+  }
+
+  /** Sum of a family's samples (name without `sallyport_`) whose labels include these. */
+  async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
+    const samples = (await this.metrics()).filter((sample) => sample.name === `sallyport_${name}` && Object.entries(labels).every(([key, value]) => sample.labels[key] === value));
+    return samples.reduce((sum, { value }) => sum + value, 0);
+  }
+
+  /** Lines of the access log. */
+  accessLog(): Record<string, unknown>[] {
+    const text = readFileSync(join(this.stateFolder, 'access.jsonl'), 'utf8');
+    return text.split('\n').filter((line) => line !== '').map((line): Record<string, unknown> => JSON.parse(line));
+  }
+
+  /** Resident memory of the gateway and its workers, in bytes. */
+  async memoryBytes(): Promise<number> {
+    const pids = await this.#lab.gateway.mustRun(['ps', '-o', 'pid=', '--ppid', String(this.program.pid)]);
+    const all = [this.program.pid, ...pids.split('\n').map(Number).filter((pid) => pid > 0)];
+    return all.reduce((sum, pid) => sum + residentBytes(pid), 0);
+  }
+
+  /** Ends it: no internal error may have been counted, and SIGTERM must lead to exit code 0. */
+  async stop(): Promise<void> {
+    try {
+      if (!this.program.running) throw new Error(`the gateway ended by itself:\n${this.program.output()}`);
+      const internalErrors = await this.metric('internal_errors_total');
+      const { code, signal } = await this.program.stop(20_000);
+      if (internalErrors !== 0) throw new Error(`internal_errors_total is ${internalErrors}:\n${this.program.output()}`);
+      if (code !== 0) throw new Error(`SIGTERM led to ${code ?? signal ?? '?'} instead of exit code 0:\n${this.program.output()}`);
+    } finally {
+      await this.program.stop();
+      await removeRules(this.#lab.gateway, this.configFile);
+    }
+  }
+}
+
+function residentBytes(pid: number): number {
+  try {
+    const match = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+    return Number(match?.[1] ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
+}
+
+function sampleOf(line: string): Sample | null {
+  const match = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$/.exec(line);
+  if (match === null) return null;
+  const [, name = '', labels = '', value = ''] = match;
+  const pairs = [...labels.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(([, key = '', text = '']): [string, string] => [key, text]);
+  return { name, labels: Object.fromEntries(pairs), value: Number(value) };
+}

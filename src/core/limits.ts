@@ -121,6 +121,8 @@ export const limitTable = {
   admissionAnswerMs: ms(1 * second, 10, 1 * minute, 'How long a worker waits for the primary\'s word on a busy client.'),
   workerRestartMs: ms(1 * second, 10, 5 * minute, 'Pause before a worker that ended unasked is replaced.'),
   shutdownGraceMs: ms(10 * second, 0, 1 * day, 'How long flows may go on after SIGTERM.'),
+  toolMs: ms(10 * second, 100, 5 * minute, 'One run of nft or ip by `sallyport net` and `doctor`.'),
+  doctorProbeMs: ms(5 * second, 100, 1 * minute, 'One probe of `sallyport doctor`: a CRL fetch, a name look-up, a STUN request.'),
   policyListMax: count(2_000_000, 1, 50_000_000, 'Names in one list file of a policy.'),
   policyVerdictsMax: count(100_000, 100, 10_000_000, 'Verdict objects kept for reuse, one for each service and rules that met; beyond it they are made anew.'),
 } as const satisfies Record<string, LimitRow>;

@@ -1,0 +1,350 @@
+// One strict, streaming HTTP/1 exchange: a client connection, exactly one server connection, and the queue of requests
+// between them. Bytes are forwarded as they came; only our own answers are made here. No promise, closure or timer per request.
+
+import type { Socket } from 'node:net';
+import { FlowError, toFlowError } from '../core/errors.ts';
+import type { Deps, Flow, Handled, HttpDetails, Refusal } from '../core/flow.ts';
+import { watchIdle } from '../core/idle.ts';
+import type { IdleWatch } from '../core/idle.ts';
+import { relay } from '../core/relay.ts';
+import { countRequest, httpDetails } from './account.ts';
+import { abortSocket, endGently, ignoreErrors } from './closing.ts';
+import { pageBytes, pageFor } from './pages.ts';
+import type { Exchange, Pending } from './pending.ts';
+import { RequestSide } from './requests.ts';
+import { ResponseSide } from './responses.ts';
+
+/**
+ * Runs HTTP/1 on a flow until it ends, is switched to another protocol (101), or CONNECT opens a tunnel: then the same sockets
+ * are the Flow it answers with. Where the flow has no upstream, the first request that needs one dials. Rejects with FlowError;
+ * if `flow.client` is not destroyed then, nothing was forwarded or answered and every byte was put back.
+ */
+export function exchangeHttp1(flow: Flow, deps: Deps): Promise<Handled> {
+  return new Http1(flow, deps).run();
+}
+
+const nothing = (): void => {};
+
+class Http1 implements Exchange {
+  readonly flow: Flow;
+  readonly deps: Deps;
+  readonly details: HttpDetails;
+  readonly queue: Pending[] = [];
+  open = true;
+  dialling = false;
+  readonly #client: Socket;
+  #upstream: Socket | null;
+  readonly #requests: RequestSide;
+  readonly #responses: ResponseSide;
+  /** Bytes for the server while it is being dialled: at most what one read brought, since the client is held. */
+  #unsent: Buffer[] = [];
+  /** What the flow is reported with when it ends orderly: a denial, or a failure that was told to the client. */
+  #outcome: FlowError | null = null;
+  #moved = 0;
+  #idle: IdleWatch | null = null;
+  #resolve: (handled: Handled) => void = nothing;
+  #reject: (error: FlowError) => void = nothing;
+
+  constructor(flow: Flow, deps: Deps) {
+    this.flow = flow;
+    this.deps = deps;
+    this.details = httpDetails(flow.session);
+    this.#client = flow.client;
+    this.#upstream = flow.upstream;
+    this.#requests = new RequestSide(this);
+    this.#responses = new ResponseSide(this);
+  }
+
+  run(): Promise<Handled> {
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      this.#idle = watchIdle(() => this.#moved, this.deps.limits.httpIdleMs, this.#onIdle);
+      this.#client.on('data', this.#onClientData);
+      this.#client.on('end', this.#requests.onEnd);
+      this.#client.on('drain', this.#onClientDrain);
+      this.#client.on('error', this.#onClientError);
+      this.#client.on('close', this.#onClientClose);
+      if (this.#upstream !== null) this.#attach(this.#upstream);
+      this.#client.resume();
+    });
+  }
+
+  get clientHasRoom(): boolean {
+    return !this.#client.writableNeedDrain;
+  }
+
+  get requestsWait(): boolean {
+    return this.#requests.held;
+  }
+
+  toUpstream(bytes: Buffer): void {
+    if (this.#upstream === null) {
+      this.#unsent.push(bytes);
+      this.#dial();
+    } else if (!this.#upstream.write(bytes)) this.#client.pause();
+  }
+
+  toClient(bytes: Buffer): void {
+    if (!this.#client.write(bytes)) this.#upstream?.pause();
+  }
+
+  holdClient(): void {
+    this.#client.pause();
+  }
+
+  resumeClient(): void {
+    if (this.#upstream?.writableNeedDrain !== true) this.#client.resume();
+  }
+
+  refuseWith(pending: Pending, refusal: Refusal, keepAlive: boolean): void {
+    const page = pageFor(refusal, pending.accept);
+    pending.ours = true;
+    pending.answer = pageBytes(page, { accept: pending.accept, toHead: pending.method === 'HEAD', keepAlive });
+    pending.status = page.status;
+    pending.closeAfter = !keepAlive;
+    this.#outcome ??= new FlowError(refusal.code, refusal.detail);
+  }
+
+  advance(): void {
+    for (let pending = this.queue[0]; pending !== undefined && pending.answer !== null; pending = this.queue[0]) {
+      this.queue.shift();
+      this.details.status = pending.status;
+      this.toClient(pending.answer);
+      this.#count(pending);
+      if (pending.closeAfter) {
+        this.#close();
+        return;
+      }
+    }
+    if (this.queue.length === 0 && this.#requests.ended) this.finish();
+  }
+
+  giveBack(bytes: Buffer, error: FlowError): void {
+    this.#detach();
+    this.#client.pause();
+    this.#upstream?.pause();
+    if (bytes.length > 0) this.#client.unshift(bytes);
+    this.#reject(error);
+  }
+
+  failRequest(error: FlowError, status: number | null, tail: Pending | null): void {
+    this.#requests.stop();
+    // The fault is in a body whose response has begun or is complete: no page can be told any more.
+    if (tail !== null && (tail.status !== 0 || !this.queue.includes(tail))) {
+      this.#abort(error);
+      return;
+    }
+    const pending = tail ?? brokenRequest(this.deps.clock());
+    if (tail === null) this.queue.push(pending);
+    this.#outcome = error;
+    this.refuseWith(pending, { code: error.code, detail: error.detail, rule: null, status }, false);
+    this.advance();
+  }
+
+  failResponse(error: FlowError, tell: boolean): void {
+    if (!this.open) return;
+    this.#requests.stop();
+    const pending = this.queue[0];
+    if (pending !== undefined && (pending.status !== 0 || pending.answer !== null)) {
+      this.#abort(error);
+      return;
+    }
+    this.#outcome = error;
+    if (pending === undefined || !tell) {
+      this.#close();
+      return;
+    }
+    this.refuseWith(pending, { code: error.code, detail: error.detail, rule: null, status: responseStatus(error) }, false);
+    this.advance();
+  }
+
+  clientEnded(midRequest: boolean): void {
+    if (!this.open) return;
+    if (this.queue.length === 0 && !midRequest) this.finish();
+    else if (this.#idle !== null) {
+      this.#idle.limitMs = this.deps.limits.halfOpenMs;
+      this.#upstream?.end();
+    }
+  }
+
+  responseDone(closing: boolean): void {
+    const pending = this.queue.shift();
+    if (pending !== undefined) this.#count(pending);
+    if (closing) {
+      this.#close();
+      return;
+    }
+    this.#requests.stayHttp();
+    this.advance();
+    if (this.open) this.#requests.release();
+  }
+
+  switchProtocols(rest: Buffer): void {
+    const upstream = this.#handOver();
+    if (upstream === null) return;
+    this.details.upgraded = this.queue[0]?.upgrade ?? null;
+    const { relayIdleMs, halfOpenMs, injectBytesMax } = this.deps.limits;
+    const early = this.#requests.takeRest();
+    if (rest.length > 0) this.#client.write(rest);
+    if (early !== null) upstream.write(early);
+    relay(this.#client, upstream, { idleMs: relayIdleMs, halfOpenMs, injectBytesMax }).then(
+      () => this.#resolve('done'),
+      (caught: unknown) => this.#reject(toFlowError(caught)),
+    );
+  }
+
+  openTunnel(rest: Buffer): void {
+    const upstream = this.#handOver();
+    if (upstream === null) return;
+    const early = this.#requests.takeRest();
+    this.#client.pause();
+    upstream.pause();
+    if (rest.length > 0) upstream.unshift(rest);
+    if (early !== null && !this.#client.readableEnded) this.#client.unshift(early);
+    this.#resolve({ ...this.flow, upstream, depth: this.flow.depth + 1, repliedBytes: this.flow.raw.bytesWritten });
+  }
+
+  finish(): void {
+    if (this.open) this.#close();
+  }
+
+  /** Takes our hands off both sockets, with the request counted that asked for it. */
+  #handOver(): Socket | null {
+    const pending = this.queue[0];
+    if (pending !== undefined) this.#count(pending);
+    this.#detach();
+    return this.#upstream;
+  }
+
+  #count(pending: Pending): void {
+    countRequest(this.flow.session, this.deps, pending.method, pending.status, pending.startedAt);
+  }
+
+  #attach(upstream: Socket): void {
+    upstream.on('data', this.#onUpstreamData);
+    upstream.on('end', this.#responses.onEnd);
+    upstream.on('drain', this.#onUpstreamDrain);
+    upstream.on('error', this.#onUpstreamError);
+    upstream.on('close', this.#onUpstreamClose);
+    upstream.resume();
+  }
+
+  #dial(): void {
+    if (this.dialling) return;
+    this.dialling = true;
+    this.deps.dial(this.flow).then(
+      (upstream) => this.#dialled(upstream),
+      (caught: unknown) => {
+        this.dialling = false;
+        this.failResponse(toFlowError(caught), true);
+      },
+    );
+  }
+
+  #dialled(upstream: Socket): void {
+    this.dialling = false;
+    if (!this.open) {
+      ignoreErrors(upstream);
+      upstream.destroy();
+      return;
+    }
+    this.#upstream = upstream;
+    this.#attach(upstream);
+    for (const bytes of this.#unsent) upstream.write(bytes);
+    this.#unsent = [];
+    this.#requests.release();
+  }
+
+  /** Orderly: what was written leaves, what still comes is thrown away, both ends are closed. */
+  #close(): void {
+    this.open = false;
+    this.#detach();
+    const upstream = this.#upstream;
+    if (upstream !== null) {
+      if (this.#outcome === null && upstream.writable && !this.#requests.midRequest) upstream.end();
+      else upstream.destroy();
+    }
+    void endGently(this.#client, this.deps.limits.lingerMs).then(() => {
+      upstream?.destroy();
+      if (this.#outcome === null) this.#resolve('done');
+      else this.#reject(this.#outcome);
+    });
+  }
+
+  #abort(error: FlowError): void {
+    if (!this.open) return;
+    this.open = false;
+    this.#detach();
+    for (const pending of this.queue) this.#count(pending);
+    abortSocket(this.#client);
+    if (this.#upstream !== null) abortSocket(this.#upstream);
+    this.#reject(error);
+  }
+
+  #detach(): void {
+    this.#idle?.stop();
+    this.#requests.stop();
+    this.#responses.stop();
+    this.#client.off('data', this.#onClientData).off('end', this.#requests.onEnd).off('drain', this.#onClientDrain);
+    this.#client.off('error', this.#onClientError).off('close', this.#onClientClose);
+    ignoreErrors(this.#client);
+    const upstream = this.#upstream;
+    if (upstream === null) return;
+    upstream.off('data', this.#onUpstreamData).off('end', this.#responses.onEnd).off('drain', this.#onUpstreamDrain);
+    upstream.off('error', this.#onUpstreamError).off('close', this.#onUpstreamClose);
+    ignoreErrors(upstream);
+  }
+
+  readonly #onClientData = (chunk: Buffer): void => {
+    this.#moved += chunk.length;
+    this.#requests.onData(chunk);
+  };
+
+  readonly #onUpstreamData = (chunk: Buffer): void => {
+    this.#moved += chunk.length;
+    this.#responses.onData(chunk);
+  };
+
+  readonly #onClientDrain = (): void => {
+    this.#moved += 1;
+    this.#upstream?.resume();
+    this.#requests.release();
+  };
+
+  readonly #onUpstreamDrain = (): void => {
+    this.#moved += 1;
+    if (!this.#requests.held) this.#client.resume();
+  };
+
+  readonly #onClientError = (error: Error): void => this.#abort(error instanceof FlowError ? error : new FlowError('RESET_BY_CLIENT', null, error));
+
+  readonly #onClientClose = (): void => {
+    if (!this.#requests.ended) this.#abort(new FlowError('RESET_BY_CLIENT'));
+    else if (this.queue.length > 0) this.#abort(new FlowError('RESET_BY_CLIENT', 'the client closed before its answer was complete'));
+    else this.finish();
+  };
+
+  readonly #onUpstreamError = (error: Error): void => this.failResponse(error instanceof FlowError ? error : new FlowError('RESET_BY_UPSTREAM', null, error), true);
+
+  readonly #onUpstreamClose = (): void => {
+    if (this.#upstream?.readableEnded !== true) this.failResponse(new FlowError('RESET_BY_UPSTREAM'), true);
+  };
+
+  /** A kept connection that nobody uses just ends; one that owes an answer is told. */
+  readonly #onIdle = (): void => {
+    if (this.queue.length === 0 && !this.#requests.midRequest) this.finish();
+    else this.failResponse(new FlowError('IDLE_TIMEOUT'), true);
+  };
+}
+
+function brokenRequest(startedAt: number): Pending {
+  return { method: 'other', startedAt, accept: null, persists: false, upgrade: null, awaitsContinue: false, ours: true, answer: null, closeAfter: true, status: 0 };
+}
+
+/** Faults of the server's side are the gateway's 502; the table's own status is for those of the client. */
+function responseStatus(error: FlowError): number | null {
+  return error.code === 'HTTP_MALFORMED' || error.code === 'HTTP_AMBIGUOUS' ? badGateway : null;
+}
+
+const badGateway = 502;

@@ -75,7 +75,7 @@ class Http1 implements Exchange {
   }
 
   get requestsWait(): boolean {
-    return this.#requests.held;
+    return this.#requests.held || this.#requests.ended;
   }
 
   toUpstream(bytes: Buffer): void {

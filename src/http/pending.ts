@@ -56,7 +56,7 @@ export interface Exchange {
   clientEnded(midRequest: boolean): void;
   /** A response is complete. */
   responseDone(closing: boolean): void;
-  /** Whether requests wait for a response to complete. */
+  /** Whether the request side waits for a response to complete, be it only to end. */
   readonly requestsWait: boolean;
   /** 101: the rest of both streams is another protocol's. */
   switchProtocols(rest: Buffer): void;

@@ -3,6 +3,7 @@
 
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { SocketAddress, isIPv6 } from 'node:net';
+import { crc32 } from 'node:zlib';
 import { parseAddress } from '../core/addresses.ts';
 import { messageName, msAttributes, msCookie, msTypes, rfcAttributes, rfcClass, rfcCookie } from './names.ts';
 import type { Dialect, TurnMessageName } from './names.ts';
@@ -122,13 +123,26 @@ export function longTermKey(user: Buffer | string, realm: Buffer | string, passw
 export function checkIntegrity(bytes: Buffer, dialect: Dialect, key: Buffer): 'match' | 'mismatch' | 'absent' {
   if (!looksLike(dialect, bytes)) return 'absent';
   let found: 'match' | 'mismatch' | 'absent' = 'absent';
-  walkAttributes(bytes, dialect, (type, at, length) => {
+  const whole = walkAttributes(bytes, dialect, (type, at, length) => {
     const sha256 = dialect === 'rfc' && type === rfcAttributes['message-integrity-sha256'];
     if (found !== 'absent' || (!sha256 && type !== msAttributes['message-integrity'])) return;
     const hash = sha256 || length === sha256Bytes ? 'sha256' : 'sha1';
     const right = integrity(bytes, at - attributeHeaderBytes, length, dialect, key, hash).subarray(0, length);
     const given = bytes.subarray(at, at + length);
     found = length >= 16 && right.length === given.length && timingSafeEqual(right, given) ? 'match' : 'mismatch';
+  });
+  // The length field is computed, not read, for the text: a wrong one must not pass.
+  return whole || found === 'absent' ? found : 'mismatch';
+}
+
+/** Checks FINGERPRINT: CRC-32 of the message before it, XORed with 0x5354554e (RFC 5389 15.5). */
+export function checkFingerprint(bytes: Buffer): 'match' | 'mismatch' | 'absent' {
+  let found: 'match' | 'mismatch' | 'absent' = 'absent';
+  if (!looksLike('rfc', bytes)) return found;
+  walkAttributes(bytes, 'rfc', (type, at, length) => {
+    if (type !== rfcAttributes.fingerprint || length !== 4) return;
+    const right = (crc32(bytes.subarray(0, at - attributeHeaderBytes)) ^ 0x5354554e) >>> 0;
+    found = right === bytes.readUInt32BE(at) ? 'match' : 'mismatch';
   });
   return found;
 }

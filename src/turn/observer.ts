@@ -74,7 +74,6 @@ export class TurnObserver {
   /** A data frame's head: MS-TURN type 03, ChannelData, multiplexed or ssltcp media. */
   data(payloadBytes: number, firstByte: number, channel: number, toward: Toward): void {
     this.#count(channel === activeChannel ? 'data-frame' : 'channel-data');
-    this.details.dataFrames[toward] += 1;
     this.#traffic.frame(channel, payloadBytes, firstByte, toward);
   }
 

@@ -21,8 +21,8 @@ export async function refuseTurn(flow: Flow, deps: Deps, refusal: Refusal, frami
   flow.upstream?.destroy();
   const { client, raw } = flow;
   if (client.destroyed) return;
-  const answered = flow.insideTls ? client.bytesWritten > 0 : raw.bytesWritten > flow.repliedBytes;
-  if (answered) {
+  // Inside TLS the handshake counts as written; there a relay that had begun has destroyed the socket.
+  if (!flow.insideTls && raw.bytesWritten > flow.repliedBytes) {
     client.destroy();
     return;
   }

@@ -36,6 +36,8 @@ export const limitTable = {
   depthMax: count(4, 1, 16, 'Layers of TLS and proxies inside each other; deeper nesting is relayed unparsed.'),
   pseudoHelloMs: ms(10 * second, 100, 5 * minute, 'Wait for a server\'s answer to a hello that may be MS-TURN pseudo-TLS.'),
 
+  socksMs: ms(10 * second, 100, 5 * minute, 'Each step of a SOCKS client until its request is whole.'),
+
   // Dialling
   dialMs: ms(15 * second, 100, 5 * minute, 'TCP connect to the destination, all addresses together.'),
   dialAttemptMs: ms(250, 10, 1 * minute, 'Head start of one address family before the next is tried as well (RFC 8305).'),
@@ -61,6 +63,12 @@ export const limitTable = {
   leafKeyLifetimeMs: ms(1 * day, 1 * minute, 30 * day, 'Leaf keys are replaced this often.'),
   crlRequestBytesMax: bytes(8 * kiB, 512, 64 * kiB, 'A request head on the CRL listener.'),
   ocspRequestBytesMax: bytes(4 * kiB, 256, 64 * kiB, 'An OCSP request; real ones are about 100 bytes.'),
+  crlRequestMs: ms(10 * second, 100, 5 * minute, 'A request on the CRL listener, from the connection to its last byte.'),
+  crlConnectionsMax: count(512, 1, 100_000, 'Connections to the CRL listener.'),
+  ocspSignaturesPerSecondMax: rate(200, 1, 100_000, 'OCSP answers signed anew in one process; beyond it clients are told to try later (an RSA signature takes half a millisecond).'),
+  ocspAnswersMax: count(10_000, 1, 1_000_000, 'Signed OCSP answers held for reuse and stapling; about 0.5 KiB each.'),
+  issuedRecordBytesMax: bytes(16 * miB, 64 * kiB, 1024 * miB, 'The record of issued leaves (for `ca revoke HOST`); one older file of this length is kept beside it.'),
+  stateCheckMs: ms(1 * second, 50, 1 * minute, 'How often a process looks whether the ledger or the CRL on disk has changed.'),
   revokedMax: count(100_000, 1, 10_000_000, 'Serials a CRL may list.'),
 
   // HTTP

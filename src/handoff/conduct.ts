@@ -3,13 +3,14 @@
 
 import { FlowError, toFlowError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
-import type { DetectSwitches, EntryDeps, Flow, Handled, Protocol, Session, SslVerdict } from '../core/flow.ts';
+import type { DetectSwitches, EntryDeps, Flow, Handled, Session, SslVerdict } from '../core/flow.ts';
 import { detectedNames, shownName } from '../core/protocols.ts';
 import type { DetectedName, ProtocolName } from '../core/protocols.ts';
 import { relay } from '../core/relay.ts';
 import { isClientHello } from '../tls/client-hello.ts';
 import type { ClientHello } from '../tls/client-hello.ts';
 import { ja3, ja4 } from '../tls/fingerprint.ts';
+import { openTls } from '../tls/layer.ts';
 import { detect } from './detect.ts';
 import type { Detection } from './detect.ts';
 import { endUnanswered, leftAfterHandshake } from './endings.ts';
@@ -90,7 +91,7 @@ async function tlsRound(round: Round, deps: ConductDeps, hello: ClientHello): Pr
     if (verdict.action === 'deny') throw denied(flow, 'CONNECTION_DENIED', verdict.rule);
     if (verdict.action === 'tunnel') return await tunnelTls(flow, deps);
     session.action = 'intercept';
-    const inner = await protocols.tls.handle(flow, deps, { hello, verdict });
+    const inner = await openTls(flow, deps, { hello, verdict });
     if (inner === 'tunnel') return await tunnelTls(flow, deps);
     return inner === 'done' ? inner : innerRound(round, inner, verdict);
   } catch (caught) {
@@ -139,17 +140,18 @@ async function protocolRound(round: Round, deps: ConductDeps, found: Detection):
   decided(session, deps, 'protocol', verdict, !flow.insideTls || verdict.action === 'deny');
   if (verdict.action === 'deny') return await refuse(flow, deps, found.row, 'PROTOCOL_DENIED', verdict.rule);
   if (stray !== null) return await relayBytes(flow, deps, 'tunnel');
-  if (found.row === null || verdict.action === 'relay') return await relayBytes(flow, deps, 'relay');
+  const handler = found.row === null ? undefined : protocols[found.row].handle;
+  if (found.row === null || handler === undefined || verdict.action === 'relay') return await relayBytes(flow, deps, 'relay');
   session.action = flow.insideTls ? 'intercept' : 'handoff';
-  return await handOff(round, deps, found.row, found.facts);
+  return await handOff(round, deps, found.row, () => handler(flow, deps, found.facts));
 }
 
-async function handOff(round: Round, deps: ConductDeps, row: DetectedName, facts: unknown): Promise<Round | 'done'> {
+async function handOff(round: Round, deps: ConductDeps, row: DetectedName, handle: () => Promise<Handled>): Promise<Round | 'done'> {
   const { flow } = round;
   const { session } = flow;
   let handled: Handled;
   try {
-    handled = await protocols[row].handle(flow, deps, facts);
+    handled = await handle();
   } catch (caught) {
     const error = toFlowError(caught);
     if (!putBack.has(error.code) || !round.tunnelOnError.has(error.code) || flow.client.destroyed) throw error;
@@ -179,11 +181,10 @@ function noteOf(found: Detection, looked: boolean): string {
 
 /** Tells the client in its own protocol where that is known, and ends the flow with the code. */
 async function refuse(flow: Flow, deps: ConductDeps, row: DetectedName | null, code: ErrorCode, rule?: string): Promise<never> {
-  const handler: Protocol | null = row === null ? null : protocols[row];
   if (rule !== undefined) flow.session.rule = rule;
   if (code === 'PROTOCOL_DENIED') flow.session.action = 'deny';
   const refusal = flow.refusal ?? { code, detail: null, rule: flow.session.rule, status: null };
-  await handler?.refuse?.(flow, deps, refusal);
+  if (row !== null) await protocols[row].refuse?.(flow, deps, refusal);
   throw new FlowError(refusal.code, refusal.detail);
 }
 

@@ -3,7 +3,7 @@
 
 import { lookup } from 'node:dns/promises';
 import type { LookupAddress } from 'node:dns';
-import { connect, isIP } from 'node:net';
+import { BlockList, connect, isIP } from 'node:net';
 import type { LookupFunction, Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { FlowError } from '../core/errors.ts';
@@ -144,7 +144,7 @@ function dialCode(error: Error): ErrorCode {
 
 interface LocalAddresses {
   readonly readAtMs: number;
-  readonly all: ReadonlySet<string>;
+  readonly all: BlockList;
 }
 
 /** How long the list of the machine's addresses is believed. */
@@ -152,13 +152,20 @@ const localAddressesMs = 5000;
 
 function freshAddresses(known: LocalAddresses | null, nowMs: number): LocalAddresses {
   if (known !== null && nowMs - known.readAtMs < localAddressesMs) return known;
-  const all = new Set(Object.values(networkInterfaces()).flatMap((list) => list ?? []).map((entry) => entry.address));
+  const all = new BlockList();
+  all.addSubnet('127.0.0.0', 8);
+  all.addSubnet('0.0.0.0', 8);
+  all.addAddress('::1', 'ipv6');
+  all.addAddress('::', 'ipv6');
+  for (const { address, family } of Object.values(networkInterfaces()).flatMap((list) => list ?? [])) {
+    all.addAddress(address, family === 'IPv6' ? 'ipv6' : 'ipv4');
+  }
   return { readAtMs: nowMs, all };
 }
 
+/** However the address is written: short, long, or IPv4 mapped into IPv6. */
 function isLocal(ip: string, local: LocalAddresses): boolean {
-  const plain = ip.startsWith('::ffff:') ? ip.slice('::ffff:'.length) : ip;
-  return plain.startsWith('127.') || plain.startsWith('0.') || plain === '::1' || plain === '::' || local.all.has(plain);
+  return local.all.check(ip, isIP(ip) === 6 ? 'ipv6' : 'ipv4');
 }
 
 /** Names resolved lately; one look-up at a time for each. */

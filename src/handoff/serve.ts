@@ -3,6 +3,7 @@
 
 import type { Socket } from 'node:net';
 import { errorTable, FlowError, toFlowError } from '../core/errors.ts';
+import type { ErrorCode } from '../core/errors.ts';
 import type { ByteCounts, Destination, Endpoint, Entry, Flow, Session } from '../core/flow.ts';
 import { sessionFields } from '../core/log.ts';
 import type { Admission } from '../listener/admission.ts';
@@ -25,7 +26,7 @@ export interface Service {
 class Live implements LiveSession {
   readonly #raw: Socket;
   #upstream: Socket | null = null;
-  killed = false;
+  killed: ErrorCode | null = null;
 
   constructor(raw: Socket) {
     this.#raw = raw;
@@ -34,7 +35,7 @@ class Live implements LiveSession {
   /** A connection to the server was opened; the latest counts. */
   dialled(upstream: Socket): void {
     this.#upstream = upstream;
-    if (this.killed) upstream.destroy();
+    if (this.killed !== null) upstream.destroy();
   }
 
   bytes(): ByteCounts {
@@ -46,14 +47,20 @@ class Live implements LiveSession {
     };
   }
 
-  kill(): void {
-    this.killed = true;
+  kill(code: ErrorCode = 'KILLED_BY_OPERATOR'): void {
+    this.killed ??= code;
     this.#raw.destroy();
     this.#upstream?.destroy();
   }
 }
 
-const lives = new WeakMap<Session, Live>();
+/** Bounded by admission (sessionsMax). */
+const lives = new Map<Session, Live>();
+
+/** Ends every live session of this process with SHUTDOWN. */
+export function shutDownAll(): void {
+  for (const live of lives.values()) live.kill('SHUTDOWN');
+}
 
 /** To be told of every connection that was opened for a session, so that its bytes count and kill reaches it. */
 export function noteDialled(session: Session, upstream: Socket): void {
@@ -80,7 +87,7 @@ export async function serve(raw: Socket, service: Service): Promise<void> {
     await run(raw, session, service);
     service.deps.noteAccepted(session);
   } catch (caught) {
-    error = live.killed ? new FlowError('KILLED_BY_OPERATOR') : toFlowError(caught);
+    error = live.killed === null ? toFlowError(caught) : new FlowError(live.killed);
   } finally {
     service.admission.release(client.ip);
     service.deps.dropEarly(session);
@@ -119,6 +126,7 @@ function end(raw: Socket, session: Session, { deps, table }: Service, error: Flo
     if (error.code === 'CLIENT_REJECTED_CERT' || error.code === 'CLIENT_LEFT_SILENTLY') deps.noteRefusal(session, error.code);
     if (!raw.destroyed) lastWords(raw, deps.limits.lingerMs);
   }
+  lives.delete(session);
   table.close(session, error?.code ?? null, error?.detail ?? null);
 }
 

@@ -1,0 +1,158 @@
+// One process's share of the traffic: sessions, certificates, policy, dialling and the listeners of all services, joined. It knows
+// nothing of the console, of other processes or of the command line.
+
+import { join } from 'node:path';
+import type { Config, ServiceConfig } from './config/schema.ts';
+import type { Certificates } from './certs/open.ts';
+import type { Destination, Entry, Policy, SessionsView, UpstreamTrust } from './core/flow.ts';
+import type { Limits } from './core/limits.ts';
+import type { Logger } from './core/log.ts';
+import { sessionFields } from './core/log.ts';
+import { Dialer } from './handoff/dial.ts';
+import { protocols } from './handoff/protocols.ts';
+import { noteDialled, serve, shutDownAll } from './handoff/serve.ts';
+import type { Service } from './handoff/serve.ts';
+import { explicitHttp } from './http/explicit.ts';
+import { http } from './http/index.ts';
+import { Admission } from './listener/admission.ts';
+import type { SharedPool } from './listener/admission.ts';
+import { listen } from './listener/listener.ts';
+import type { Listening } from './listener/listener.ts';
+import { openAccessLog } from './sessions/access-log.ts';
+import type { AccessLog } from './sessions/access-log.ts';
+import { createMeter } from './sessions/metrics.ts';
+import type { MeterRegistry } from './sessions/metrics.ts';
+import { SessionTable } from './sessions/table.ts';
+import { localView } from './sessions/view.ts';
+
+export interface DataPlaneParts {
+  readonly config: Config;
+  readonly policy: Policy;
+  readonly certificates: Certificates;
+  readonly trust: UpstreamTrust;
+  readonly registry: MeterRegistry;
+  readonly log: Logger;
+  /** Name of this process in session ids. */
+  readonly worker: string;
+  /** Processes that share the listeners; 1 when this is the only one. */
+  readonly workers: number;
+  readonly pool: SharedPool | null;
+}
+
+export interface DataPlane {
+  readonly view: SessionsView;
+  /** Ports by service name, as bound. */
+  readonly ports: Readonly<Record<string, number>>;
+  reopenLogs(): Promise<void>;
+  /** Stops accepting, lets flows end for shutdownGraceMs, then ends them with SHUTDOWN. */
+  drain(): Promise<void>;
+}
+
+/** The meter of a process for a config. */
+export function meterFor(config: Config, worker: string): MeterRegistry {
+  return createMeter({ worker, limits: config.limits, services: config.services.map(({ name }) => name), processMetrics: true });
+}
+
+/** Starts the listeners. Rejects with the system's error, the service named, when one cannot be bound. */
+export async function startDataPlane(parts: DataPlaneParts): Promise<DataPlane> {
+  const { config, log } = parts;
+  const { meter } = parts.registry;
+  const accessLog = config.logging.access === 'off' ? null : await openAccessLog({ path: join(config.state, config.logging.access), limits: config.limits, meter, log });
+  const table = new SessionTable({ worker: parts.worker, limits: config.limits, meter, accessLog });
+  const admission = new Admission(config.limits, parts.workers, parts.pool);
+  const dialer = new Dialer({
+    limits: config.limits,
+    ownPorts: ownPorts(config),
+    allowLocal: config.upstream.allowLocal,
+    transparentServices: new Set(config.services.filter(({ acquire, to }) => acquire !== null || to !== null).map(({ name }) => name)),
+    clock: Date.now,
+  });
+  const listeners = new Map<string, Listening>();
+  try {
+    for (const service of config.services) listeners.set(service.name, await startService(service, parts, { table, admission, dialer }));
+  } catch (caught) {
+    await Promise.all([...listeners.values()].map((listener) => listener.close()));
+    await accessLog?.close();
+    throw caught;
+  }
+  return {
+    view: localView(table),
+    ports: Object.fromEntries([...listeners].map(([name, { port }]) => [name, port])),
+    reopenLogs: async () => { await accessLog?.reopen(); },
+    drain: () => drain(table, listeners, config.limits, accessLog),
+  };
+}
+
+interface Shared {
+  readonly table: SessionTable;
+  readonly admission: Admission;
+  readonly dialer: Dialer;
+}
+
+async function startService(service: ServiceConfig, parts: DataPlaneParts, shared: Shared): Promise<Listening> {
+  const flows = serviceOf(service, parts, shared);
+  const { limits } = flows.deps;
+  try {
+    return await listen(
+      {
+        host: service.listen.host, port: service.listen.port, backlog: limits.listenBacklog,
+        reusePort: parts.workers > 1, transparent: service.acquire === 'tproxy',
+      },
+      (socket) => void serve(socket, flows),
+    );
+  } catch (caught) {
+    const reason = caught instanceof Error ? caught.message : String(caught);
+    throw new Error(`service ${service.name}: ${reason}`, { cause: caught });
+  }
+}
+
+function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admission, dialer }: Shared): Service {
+  const limits: Limits = { ...parts.config.limits, ...service.limits };
+  const { meter } = parts.registry;
+  return {
+    name: service.name,
+    table,
+    admission,
+    destination: destinationOf(service),
+    deps: {
+      limits, meter, policy: parts.policy, log: parts.log, trust: parts.trust, serviceType: service.type,
+      revocation: parts.certificates.revocation,
+      clock: Date.now,
+      certFor: (request) => parts.certificates.certFor(request),
+      handles: (name) => protocols[name].handle !== undefined,
+      protocolChanged: (session) => table.protocolChanged(session),
+      async dial(flow) {
+        const socket = await dialer.dial(flow);
+        noteDialled(flow.session, socket);
+        return socket;
+      },
+      dialEarly: (session) => dialer.early(session),
+      dropEarly: (session) => dialer.drop(session),
+      noteRefusal: (session, code) => parts.log.info({ ...sessionFields(session), code }, 'the client refused the emulated certificate'),
+      noteAccepted: () => {},
+    },
+  };
+}
+
+function destinationOf(service: ServiceConfig): 'redirect' | 'tproxy' | Destination | Entry {
+  if (service.to !== null) return { ip: null, host: service.to.host, port: service.to.port };
+  if (service.acquire !== null) return service.acquire;
+  return explicitHttp((flow, deps) => http.handle(flow, deps, null).then(() => 'done'));
+}
+
+/** Every port this gateway listens on: a client must not reach them through it. */
+function ownPorts(config: Config): ReadonlySet<number> {
+  return new Set([...config.services.map(({ listen: { port } }) => port), config.admin.listen.port, config.issuer.crl.listen.port]);
+}
+
+/** How often a draining process looks whether its last flow has ended. */
+const drainPollMs = 50;
+
+async function drain(table: SessionTable, listeners: ReadonlyMap<string, Listening>, limits: Limits, accessLog: AccessLog | null): Promise<void> {
+  const closing = Promise.all([...listeners.values()].map((listener) => listener.close()));
+  const until = Date.now() + limits.shutdownGraceMs;
+  while (table.active > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, drainPollMs));
+  shutDownAll();
+  await closing;
+  await accessLog?.close();
+}

@@ -1,0 +1,99 @@
+// A whole gateway in this process and, with workers, in their processes: state folder, issuer, admin, revocation listener, and the
+// data plane or those who run it. Parts are joined here and nowhere else.
+
+import { availableParallelism } from 'node:os';
+import { startAdmin } from './admin/server.ts';
+import type { Admin } from './admin/server.ts';
+import { startRevocationListener } from './certs/listener.ts';
+import { openCertificates } from './certs/open.ts';
+import type { Certificates } from './certs/open.ts';
+import type { Config } from './config/schema.ts';
+import type { SessionsView } from './core/flow.ts';
+import type { Logger } from './core/log.ts';
+import { certificateOptions } from './certificate-options.ts';
+import { adminOptions } from './gateway-admin.ts';
+import { meterFor, startDataPlane } from './data-plane.ts';
+import type { MeterRegistry } from './sessions/metrics.ts';
+import type { ReadyConfig } from './commands/policy.ts';
+import { installTrust } from './trust.ts';
+import { startWorkers } from './workers.ts';
+
+export interface GatewayOptions {
+  readonly ready: ReadyConfig;
+  /** The config as text and its file's name: workers read it themselves. */
+  readonly source: ConfigSource;
+  /** Further root files for upstream, over the config's. */
+  readonly extraCa: readonly string[];
+  readonly log: Logger;
+}
+
+export interface ConfigSource {
+  readonly text: string;
+  readonly fileName: string;
+}
+
+/** The traffic side as the control side sees it, in this process or in workers. */
+export interface Traffic {
+  readonly view: SessionsView;
+  /** Figures of every process that carries traffic besides this one. */
+  readMetrics(): Promise<readonly Awaited<ReturnType<MeterRegistry['read']>>[]>;
+  /** Null when all is well, else why not. */
+  fault(): string | null;
+  readonly ports: Readonly<Record<string, number>>;
+  reopenLogs(): Promise<void>;
+  drain(): Promise<void>;
+}
+
+export interface Gateway {
+  readonly adminPort: number;
+  readonly revocationPort: number;
+  readonly ports: Readonly<Record<string, number>>;
+  readonly certificates: Certificates;
+  readonly view: SessionsView;
+  reopenLogs(): Promise<void>;
+  /** Drains and stops everything; resolves when nothing is left. */
+  stop(): Promise<void>;
+}
+
+/** Worker processes that a config asks for. */
+export function workersOf(config: Config): number {
+  return config.workers === 'auto' ? availableParallelism() : config.workers;
+}
+
+/** Starts everything. Rejects with an Error whose message says what could not be opened or bound. */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const { log } = options;
+  const { config } = options.ready;
+  const workers = workersOf(config);
+  const registry = meterFor(config, 'primary');
+  const certificates = await openCertificates(certificateOptions(config, registry, log, true));
+  for (const warning of certificates.issuerInfo().warnings) log.warn(warning);
+  const revocation = await startRevocationListener({ ...config.issuer.crl.listen, revocation: certificates.revocation, limits: config.limits });
+  let traffic: Traffic | null = null;
+  let admin: Admin | null = null;
+  const stop = async (): Promise<void> => {
+    await traffic?.drain();
+    await admin?.close();
+    await revocation.close();
+    await certificates.close();
+  };
+  try {
+    traffic = workers === 0 ? await localTraffic(options, certificates, registry) : await startWorkers({ ...options, workers });
+    admin = await startAdmin(await adminOptions({ config, traffic, certificates, registry, log }));
+    return {
+      adminPort: admin.port, revocationPort: revocation.port, ports: traffic.ports, certificates, view: traffic.view, stop,
+      reopenLogs: traffic.reopenLogs,
+    };
+  } catch (caught) {
+    await stop();
+    throw caught;
+  }
+}
+
+async function localTraffic(options: GatewayOptions, certificates: Certificates, registry: MeterRegistry): Promise<Traffic> {
+  const { log, extraCa } = options;
+  const { config, policy } = options.ready;
+  const trust = installTrust(config.upstream, extraCa, certificates.issuerPems());
+  const plane = await startDataPlane({ config, policy, certificates, trust, registry, log, worker: 'w0', workers: 1, pool: null });
+  return { ...plane, readMetrics: async () => [], fault: () => null };
+}

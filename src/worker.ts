@@ -1,0 +1,76 @@
+// A worker process: carries traffic for a primary that gives it the config, asks it for its sessions and figures, and ends it.
+
+import { readyConfig } from './commands/policy.ts';
+import { loadConfig } from './config/load.ts';
+import { openCertificates } from './certs/open.ts';
+import { createLogger } from './core/log.ts';
+import { certificateOptions } from './certificate-options.ts';
+import { meterFor, startDataPlane } from './data-plane.ts';
+import type { DataPlane } from './data-plane.ts';
+import type { SharedPool } from './listener/admission.ts';
+import { askOver, channelTo, serveCalls } from './sessions/channel.ts';
+import { serveMetrics } from './sessions/metrics-text.ts';
+import { serveView } from './sessions/remote-view.ts';
+import { installTrust } from './trust.ts';
+import { workerTopic } from './workers.ts';
+import type { WorkerOrder } from './workers.ts';
+
+const channel = channelTo(process);
+let plane: DataPlane | null = null;
+
+process.on('message', (message: unknown) => {
+  if (isOrder(message)) void start(message.order).catch((error: unknown) => fail(error));
+  if (isDrain(message)) void end();
+});
+// Ctrl-C reaches the whole group; the primary decides when a worker ends.
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => {});
+process.on('disconnect', () => process.exit(1));
+
+async function start(order: WorkerOrder): Promise<void> {
+  const ready = readyConfig(loadConfig(order.text, order.fileName), order.fileName);
+  if (!ready.ok) throw new Error('the config changed while the worker started');
+  const { config, policy } = ready;
+  const log = createLogger(config.logging.level).child({ worker: order.name });
+  const registry = meterFor(config, order.name);
+  const certificates = await openCertificates(certificateOptions(config, registry, log, false));
+  const trust = installTrust(config.upstream, order.extraCa, certificates.issuerPems());
+  const started = await startDataPlane({
+    config, policy, certificates, trust, registry, log, worker: order.name, workers: order.workers, pool: poolOf(config.limits),
+  });
+  plane = started;
+  serveView(started.view, channel);
+  serveMetrics(() => registry.read(), channel);
+  serveCalls(channel, workerTopic, {
+    'reopen-logs': () => started.reopenLogs(),
+    'reload-revocations': async () => { await certificates.reload(); },
+  });
+  channel.send({ sallyport: 'listening', ports: started.ports });
+}
+
+function poolOf(limits: Parameters<typeof askOver>[2]): SharedPool {
+  const ask = askOver(channel, workerTopic, limits);
+  return {
+    // Without an answer the client's session is refused: the limit holds, and the primary is restarting anyway.
+    take: (client) => ask('take', client).then((granted) => granted === true, () => false),
+    give: (client) => void ask('give', client).catch(() => {}),
+  };
+}
+
+async function end(): Promise<void> {
+  await plane?.drain();
+  process.exit(0);
+}
+
+function fail(error: unknown): void {
+  channel.send({ sallyport: 'failed', fault: error instanceof Error ? error.message : String(error) });
+  setTimeout(() => process.exit(1), 100);
+}
+
+function isOrder(message: unknown): message is { order: WorkerOrder } {
+  return typeof message === 'object' && message !== null && 'sallyport' in message && message.sallyport === 'start' && 'order' in message;
+}
+
+function isDrain(message: unknown): boolean {
+  return typeof message === 'object' && message !== null && 'sallyport' in message && message.sallyport === 'drain';
+}

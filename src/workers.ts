@@ -1,0 +1,157 @@
+// The primary's side of worker processes: forks them, gives them the config, joins their views and figures, grants sessions of busy
+// clients, replaces a worker that ended unasked. It carries no traffic itself.
+
+import cluster from 'node:cluster';
+import type { Worker } from 'node:cluster';
+import { fileURLToPath } from 'node:url';
+import type { SessionsView } from './core/flow.ts';
+import type { GatewayOptions, Traffic } from './gateway.ts';
+import { GrantPool } from './listener/admission.ts';
+import { askOver, channelTo, serveCalls } from './sessions/channel.ts';
+import type { Ask } from './sessions/channel.ts';
+import type { MetricData } from './sessions/metrics-text.ts';
+import { remoteMetrics } from './sessions/metrics-text.ts';
+import { remoteView } from './sessions/remote-view.ts';
+import { mergedView } from './sessions/view.ts';
+
+/** Topic on which a worker asks for grants and the primary gives orders. */
+export const workerTopic = 'worker';
+
+/** What a worker is told at its start. */
+export interface WorkerOrder {
+  readonly text: string;
+  readonly fileName: string;
+  readonly extraCa: readonly string[];
+  readonly name: string;
+  readonly workers: number;
+}
+
+interface Running {
+  readonly worker: Worker;
+  readonly view: SessionsView;
+  readonly metrics: () => Promise<MetricData[]>;
+  readonly ask: Ask;
+  ready: boolean;
+}
+
+/** Starts the workers; resolves when all listen, rejects when the first of them cannot. */
+export async function startWorkers(options: GatewayOptions & { readonly workers: number }): Promise<Traffic> {
+  const crew = new Crew(options);
+  const ports = await crew.start();
+  const { limits } = options.ready.config;
+  return {
+    view: mergedView(() => crew.views(), limits),
+    readMetrics: () => crew.metrics(),
+    fault: () => crew.fault(),
+    ports,
+    reopenLogs: () => crew.tellAll('reopen-logs'),
+    drain: () => crew.drain(),
+  };
+}
+
+class Crew {
+  readonly #options: GatewayOptions & { readonly workers: number };
+  readonly #pool: GrantPool;
+  readonly #running = new Map<number, Running>();
+  #stopping = false;
+  /** Counts every start, so that names (and so session ids) are never used twice. */
+  #started = 0;
+
+  constructor(options: GatewayOptions & { readonly workers: number }) {
+    this.#options = options;
+    this.#pool = new GrantPool(options.ready.config.limits, options.workers);
+    cluster.setupPrimary({ exec: fileURLToPath(new URL('./worker.ts', import.meta.url)), args: [], silent: false });
+  }
+
+  async start(): Promise<Readonly<Record<string, number>>> {
+    const all = await Promise.all(Array.from({ length: this.#options.workers }, async (_unused, place) => await this.#fork(place)));
+    return all[0] ?? {};
+  }
+
+  views(): SessionsView[] {
+    return [...this.#running.values()].filter(({ ready }) => ready).map(({ view }) => view);
+  }
+
+  async metrics(): Promise<MetricData[][]> {
+    const answers = await Promise.allSettled([...this.#running.values()].filter(({ ready }) => ready).map(({ metrics }) => metrics()));
+    return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+  }
+
+  fault(): string | null {
+    const ready = this.views().length;
+    return ready === this.#options.workers ? null : `${String(ready)} of ${String(this.#options.workers)} workers are up`;
+  }
+
+  async tellAll(order: string): Promise<void> {
+    await Promise.allSettled([...this.#running.values()].map(({ ask }) => ask(order)));
+  }
+
+  async drain(): Promise<void> {
+    this.#stopping = true;
+    const ended = [...this.#running.values()].map(({ worker }) => new Promise<void>((resolve) => {
+      if (worker.isDead()) resolve();
+      else worker.once('exit', () => resolve());
+    }));
+    for (const { worker } of this.#running.values()) worker.send({ sallyport: 'drain' });
+    const { shutdownGraceMs, lingerMs, workerAnswerMs } = this.#options.ready.config.limits;
+    const late = setTimeout(() => {
+      for (const { worker } of this.#running.values()) worker.process.kill('SIGKILL');
+    }, shutdownGraceMs + lingerMs + workerAnswerMs);
+    await Promise.all(ended);
+    clearTimeout(late);
+  }
+
+  async #fork(place: number): Promise<Readonly<Record<string, number>>> {
+    const { source, extraCa, workers, log, ready } = this.#options;
+    const worker = cluster.fork();
+    const channel = channelTo(worker);
+    const running: Running = {
+      worker, ready: false,
+      view: remoteView(channel, ready.config.limits),
+      metrics: remoteMetrics(channel, ready.config.limits),
+      ask: askOver(channel, workerTopic, ready.config.limits),
+    };
+    this.#running.set(place, running);
+    serveCalls(channel, workerTopic, {
+      take: async (client) => typeof client === 'string' && this.#pool.take(worker.id, client),
+      give: async (client) => { if (typeof client === 'string') this.#pool.give(worker.id, client); },
+    });
+    this.#started += 1;
+    const order: WorkerOrder = { ...source, extraCa, workers, name: `w${String(this.#started)}` };
+    const up = new Promise<Readonly<Record<string, number>>>((resolve, reject) => {
+      worker.on('message', (message: unknown) => {
+        const answer = startAnswer(message);
+        if (answer === null) return;
+        if ('fault' in answer) reject(new Error(answer.fault));
+        else resolve(answer.ports);
+      });
+      worker.once('exit', (code, signal) => reject(new Error(`a worker ended at its start (${signal || String(code)})`)));
+    });
+    worker.once('exit', (code, signal) => this.#ended(place, worker, signal || String(code)));
+    worker.once('online', () => worker.send({ sallyport: 'start', order }));
+    const ports = await up;
+    running.ready = true;
+    log.debug({ worker: order.name, pid: worker.process.pid }, 'worker is up');
+    return ports;
+  }
+
+  #ended(place: number, worker: Worker, how: string): void {
+    this.#pool.workerGone(worker.id);
+    const was = this.#running.get(place);
+    if (was?.worker !== worker) return;
+    this.#running.delete(place);
+    if (this.#stopping || !was.ready) return;
+    const { log, ready } = this.#options;
+    log.error({ pid: worker.process.pid, how }, 'a worker ended; its sessions are lost, another takes its place');
+    setTimeout(() => {
+      if (!this.#stopping) this.#fork(place).catch((error: unknown) => log.error({ err: error }, 'the new worker did not start'));
+    }, ready.config.limits.workerRestartMs);
+  }
+}
+
+function startAnswer(message: unknown): { ports: Readonly<Record<string, number>> } | { fault: string } | null {
+  if (typeof message !== 'object' || message === null || !('sallyport' in message)) return null;
+  if (message.sallyport === 'failed' && 'fault' in message) return { fault: String(message.fault) };
+  if (message.sallyport !== 'listening' || !('ports' in message) || typeof message.ports !== 'object' || message.ports === null) return null;
+  return { ports: Object.fromEntries(Object.entries(message.ports).map(([name, port]) => [name, Number(port)])) };
+}

@@ -156,7 +156,7 @@ export class HeadReader {
 
   #statusLine(bytes: Buffer, from: number, start: number): number {
     const length = bytes.length;
-    if (length - from < 13) return bytes.indexOf(byte.lf, from) < 0 ? wait : this.#badStatus(bytes, from);
+    if (length - from < 13) return this.#badStatus(bytes, from);
     if (!isVersion1(bytes, from, from + 8) || bytes[from + 8] !== byte.space) return this.#badStatus(bytes, from);
     const minor = (bytes[from + 7] ?? 0) - byte.zero;
     const status = threeDigits(bytes, from + 9);
@@ -171,11 +171,12 @@ export class HeadReader {
     return this.#began(at + 2, start);
   }
 
+  /** A server that does not even begin like HTTP is not waited for; else the whole line tells what is wrong with it. */
   #badStatus(bytes: Buffer, from: number): number {
+    if (bytes[from] !== firstOfVersion) return this.#refuse(malformed('no status line'));
     const lineFeed = bytes.indexOf(byte.lf, from);
-    const end = lineFeed < 0 ? bytes.length : lineFeed;
-    if (lineFeed >= 0 && bytes[lineFeed - 1] !== byte.cr) return this.#refuse(ambiguous('bare LF in the status line'));
-    return this.#refuse(hasBareEnd(bytes, from, end) ? ambiguous('bare CR or NUL in the status line') : malformed('bad status line'));
+    if (lineFeed < 0) return wait;
+    return this.#refuse(hasBareEnd(bytes, from, lineFeed) ? ambiguous('bare CR, bare LF or NUL in the status line') : malformed('bad status line'));
   }
 
   /** One field line, or the empty line that ends the head. Answers where the next line begins. */
@@ -210,6 +211,9 @@ export class HeadReader {
     return at + 2;
   }
 }
+
+/** H of HTTP. */
+const firstOfVersion = 0x48;
 
 const notHttp: Fault = { code: 'NOT_HTTP', why: 'the first line is not an HTTP/1 request line' };
 

@@ -1,0 +1,152 @@
+// Heads and bodies that two parties could frame differently, or that are broken: each must end refused. `raw` rows are the
+// bytes as they are; the code is what the session must say.
+
+export interface Hostile {
+  readonly name: string;
+  readonly bytes: string;
+  readonly code: 'HTTP_AMBIGUOUS' | 'HTTP_MALFORMED';
+}
+
+const head = (lines: string, body = ''): string => `POST /evil HTTP/1.1\r\nHost: a\r\n${lines}\r\n${body}`;
+const chunked = (body: string): string => head('Transfer-Encoding: chunked\r\n', body);
+const row = (name: string, bytes: string, code: Hostile['code'] = 'HTTP_AMBIGUOUS'): Hostile => ({ name, bytes, code });
+const smuggled = 'GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n';
+const te = 'Transfer-Encoding';
+
+export const hostileRequests: readonly Hostile[] = [
+  // Two ways to tell the length
+  row('CL.TE', head(`Content-Length: 6\r\n${te}: chunked\r\n`, '0\r\n\r\nG')),
+  row('TE.CL', head(`${te}: chunked\r\nContent-Length: 4\r\n`, `5c\r\n${smuggled}`)),
+  row('CL.CL unequal', head('Content-Length: 5\r\nContent-Length: 6\r\n', 'abcdef')),
+  row('CL.CL equal', head('Content-Length: 5\r\nContent-Length: 5\r\n', 'abcde')),
+  row('CL list equal', head('Content-Length: 5, 5\r\n', 'abcde')),
+  row('CL list unequal', head('Content-Length: 5, 6\r\n', 'abcdef')),
+  row('CL plus', head('Content-Length: +5\r\n', 'abcde')),
+  row('CL minus', head('Content-Length: -1\r\n')),
+  row('CL hex', head('Content-Length: 0x5\r\n', 'abcde')),
+  row('CL decimal point', head('Content-Length: 5.0\r\n', 'abcde')),
+  row('CL inner blank', head('Content-Length: 1 0\r\n', 'abcdefghij')),
+  row('CL empty', head('Content-Length:\r\n')),
+  row('CL blank', head('Content-Length:   \r\n')),
+  row('CL overflow 2^64', head('Content-Length: 18446744073709551620\r\n', 'abcd')),
+  row('CL beyond 2^53', head('Content-Length: 9007199254740993\r\n')),
+  row('CL letters', head('Content-Length: abc\r\n')),
+  row('CL with vertical tab', head('Content-Length: 5\x0b\r\n', 'abcde'), 'HTTP_MALFORMED'),
+  row('CL full-width digit', head('Content-Length: \xef\xbc\x95\r\n', 'abcde')),
+  // Transfer-Encoding
+  row('TE identity', head(`${te}: identity\r\n`, smuggled)),
+  row('TE identity with CL', head(`${te}: identity\r\nContent-Length: 3\r\n`, 'abc')),
+  row('TE xchunked', head(`${te}: xchunked\r\n`, '0\r\n\r\n')),
+  row('TE quoted', head(`${te}: "chunked"\r\n`, '0\r\n\r\n')),
+  row('TE chunked twice', head(`${te}: chunked, chunked\r\n`, '0\r\n\r\n')),
+  row('TE two lines chunked', head(`${te}: chunked\r\n${te}: chunked\r\n`, '0\r\n\r\n')),
+  row('TE chunked then identity', head(`${te}: chunked\r\n${te}: identity\r\n`, '0\r\n\r\n')),
+  row('TE chunked not last', head(`${te}: chunked, gzip\r\n`, '0\r\n\r\n')),
+  row('TE gzip alone', head(`${te}: gzip\r\n`, 'x')),
+  row('TE empty', head(`${te}:\r\n`, smuggled)),
+  row('TE empty member', head(`${te}: , chunked\r\n`, '0\r\n\r\n')),
+  row('TE parameter', head(`${te}: chunked;q=1\r\n`, '0\r\n\r\n')),
+  row('TE with vertical tab', head(`${te}: \x0bchunked\r\n`, '0\r\n\r\n'), 'HTTP_MALFORMED'),
+  row('TE with no-break space', head(`${te}: chunked\xa0\r\n`, '0\r\n\r\n')),
+  row('TE in HTTP/1.0', `POST /evil HTTP/1.0\r\nHost: a\r\n${te}: chunked\r\n\r\n0\r\n\r\n`),
+  row('TE folded', head(`${te}:\r\n chunked\r\n`, '0\r\n\r\n')),
+  // Lines and blanks
+  row('space before colon', head('Content-Length : 5\r\n', 'abcde')),
+  row('tab before colon', head('Content-Length\t: 5\r\n', 'abcde')),
+  row('TE space before colon', head(`${te} : chunked\r\n`, '0\r\n\r\n')),
+  row('obs-fold', head('X: a\r\n b\r\n')),
+  row('obs-fold with tab', head('X: a\r\n\tContent-Length: 5\r\n', 'abcde')),
+  row('first field indented', `POST /evil HTTP/1.1\r\n Host: a\r\nHost: b\r\n\r\n`),
+  row('bare LF after a field', `POST /evil HTTP/1.1\r\nHost: a\nX: y\r\n\r\n`),
+  row('bare LF ends the head', `POST /evil HTTP/1.1\r\nHost: a\r\n\nGET / HTTP/1.1\r\nHost: a\r\n\r\n`),
+  row('bare LF after the request line', `POST /evil HTTP/1.1\nHost: a\r\n\r\n`),
+  row('only LF', `POST /evil HTTP/1.1\nHost: a\n\n`),
+  row('bare CR in a value', head('X: a\rContent-Length: 5\r\n', 'abcde')),
+  row('bare CR before a field', head('\rX: a\r\n')),
+  row('CR CR LF', head('X: a\r\r\n')),
+  row('bare CR in the request line', 'POST /evil\rx HTTP/1.1\r\nHost: a\r\n\r\n'),
+  row('NUL in a value', head('X: a\0b\r\n')),
+  row('NUL in a name', head('X\0: a\r\n')),
+  row('NUL in the target', 'POST /evil\0 HTTP/1.1\r\nHost: a\r\n\r\n'),
+  row('field without colon', head('Nonsense\r\n')),
+  row('empty name', head(': x\r\n'), 'HTTP_MALFORMED'),
+  row('bad character in a name', head('X(y: z\r\n'), 'HTTP_MALFORMED'),
+  row('non-ASCII name', head('X\xff: z\r\n'), 'HTTP_MALFORMED'),
+  row('control in a value', head('X: a\x01b\r\n'), 'HTTP_MALFORMED'),
+  row('delete in a value', head('X: a\x7fb\r\n'), 'HTTP_MALFORMED'),
+  row('two empty lines first', `\r\n\r\nPOST /evil HTTP/1.1\r\nHost: a\r\n\r\n`),
+  row('LF first', `\nPOST /evil HTTP/1.1\r\nHost: a\r\n\r\n`),
+  // Request line
+  row('two spaces', 'POST  /evil HTTP/1.1\r\nHost: a\r\n\r\n', 'HTTP_MALFORMED'),
+  row('tab for space', 'POST\t/evil\tHTTP/1.1\r\nHost: a\r\n\r\n', 'HTTP_MALFORMED'),
+  row('space in the target', 'POST /evil x HTTP/1.1\r\nHost: a\r\n\r\n', 'HTTP_MALFORMED'),
+  row('blank after the version', 'POST /evil HTTP/1.1 \r\nHost: a\r\n\r\n', 'HTTP_MALFORMED'),
+  row('no target', 'POST HTTP/1.1\r\nHost: a\r\n\r\n', 'HTTP_MALFORMED'),
+  row('relative target', 'POST evil HTTP/1.1\r\nHost: a\r\n\r\n', 'HTTP_MALFORMED'),
+  row('HTTP/1.2', 'POST /evil HTTP/1.2\r\nHost: a\r\n\r\n', 'HTTP_MALFORMED'),
+  row('asterisk without OPTIONS', 'POST * HTTP/1.1\r\nHost: a\r\n\r\n', 'HTTP_MALFORMED'),
+  row('non-ASCII target', 'POST /\xe4 HTTP/1.1\r\nHost: a\r\n\r\n', 'HTTP_MALFORMED'),
+  // Host
+  row('no Host', 'POST /evil HTTP/1.1\r\nX: y\r\n\r\n', 'HTTP_MALFORMED'),
+  row('two Hosts', 'POST /evil HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n'),
+  row('two equal Hosts', 'POST /evil HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n'),
+  row('Host with a slash', 'POST /evil HTTP/1.1\r\nHost: a/b\r\n\r\n'),
+  row('Host with user', 'POST /evil HTTP/1.1\r\nHost: u@a\r\n\r\n'),
+  row('Host list', 'POST /evil HTTP/1.1\r\nHost: a, b\r\n\r\n'),
+  row('absolute target differs from Host', 'POST http://b/evil HTTP/1.1\r\nHost: a\r\n\r\n'),
+  row('absolute target with user', 'POST http://a@b/evil HTTP/1.1\r\nHost: b\r\n\r\n', 'HTTP_MALFORMED'),
+  row('CONNECT with a body', 'CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nContent-Length: 5\r\n\r\nabcde'),
+  row('CONNECT without port', 'CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n', 'HTTP_MALFORMED'),
+  // Sizes
+  row('too many fields', head('X: y\r\n'.repeat(201))),
+  row('too large a head', head(`X: ${'y'.repeat(66_000)}\r\n`)),
+  // Chunks
+  row('chunk size empty', chunked('\r\nabc\r\n0\r\n\r\n')),
+  row('chunk size negative', chunked('-1\r\n\r\n')),
+  row('chunk size 0x', chunked('0x5\r\nabcde\r\n0\r\n\r\n')),
+  row('chunk size plus', chunked('+5\r\nabcde\r\n0\r\n\r\n')),
+  row('chunk size underscore', chunked('5_0\r\nabcde\r\n0\r\n\r\n')),
+  row('chunk size overflow', chunked('10000000000000005\r\nabcde\r\n0\r\n\r\n')),
+  row('chunk size then space', chunked('5 \r\nabcde\r\n0\r\n\r\n')),
+  row('chunk size after space', chunked(' 5\r\nabcde\r\n0\r\n\r\n')),
+  row('chunk line ends in LF', chunked('5\nabcde\r\n0\r\n\r\n')),
+  row('chunk line with bare CR', chunked('5\rX\nabcde\r\n0\r\n\r\n')),
+  row('chunk data too long', chunked('5\r\nabcdef\r\n0\r\n\r\n')),
+  row('chunk data ends in LF', chunked('5\r\nabcde\n0\r\n\r\n')),
+  row('chunk extension with LF', chunked('5;a\nb\r\nabcde\r\n0\r\n\r\n')),
+  row('chunk extension without name', chunked('5;\r\nabcde\r\n0\r\n\r\n')),
+  row('chunk extension with NUL', chunked('5;a=\0\r\nabcde\r\n0\r\n\r\n')),
+  row('chunk extension quote open', chunked('5;a="b\r\nabcde\r\n0\r\n\r\n')),
+  row('chunk line too long', chunked(`5;a=${'b'.repeat(5_000)}\r\nabcde\r\n0\r\n\r\n`)),
+  row('last chunk without end', chunked('0\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n')),
+  row('trailer Content-Length', chunked('0\r\nContent-Length: 5\r\n\r\n')),
+  row('trailer Transfer-Encoding', chunked('0\r\ntransfer-encoding: chunked\r\n\r\n')),
+  row('trailer Host', chunked('0\r\nHost: b\r\n\r\n')),
+  row('trailer folded', chunked('0\r\nX: a\r\n b\r\n\r\n')),
+  row('trailer space before colon', chunked('0\r\nX : a\r\n\r\n')),
+  row('trailer too large', chunked(`0\r\nX: ${'y'.repeat(17_000)}\r\n\r\n`)),
+  row('trailer ends in LF', chunked('0\r\nX: a\n\r\n')),
+];
+
+const response = (lines: string, body = ''): string => `HTTP/1.1 200 OK\r\n${lines}\r\n${body}`;
+
+export const hostileResponses: readonly Hostile[] = [
+  row('both lengths', response(`Content-Length: 3\r\n${te}: chunked\r\n`, '0\r\n\r\n')),
+  row('unequal lengths', response('Content-Length: 3\r\nContent-Length: 4\r\n', 'abcd')),
+  row('TE not chunked', response(`${te}: gzip\r\n`, 'x')),
+  row('TE in HTTP/1.0', `HTTP/1.0 200 OK\r\n${te}: chunked\r\n\r\n0\r\n\r\n`),
+  row('obs-fold', response('X: a\r\n b\r\n')),
+  row('bare LF', 'HTTP/1.1 200 OK\nContent-Length: 0\n\n'),
+  row('bare CR', response('X: a\rb\r\n')),
+  row('NUL', response('X: a\0b\r\n')),
+  row('space before colon', response('Content-Length : 0\r\n')),
+  row('204 with chunked', `HTTP/1.1 204 No\r\n${te}: chunked\r\n\r\n0\r\n\r\n`),
+  row('204 with a length', 'HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\nabcde'),
+  row('100 with a length', 'HTTP/1.1 100 Go\r\nContent-Length: 5\r\n\r\nabcde'),
+  row('bad status', 'HTTP/1.1 20x OK\r\n\r\n', 'HTTP_MALFORMED'),
+  row('status of four digits', 'HTTP/1.1 2000 OK\r\n\r\n', 'HTTP_MALFORMED'),
+  row('HTTP/2.0', 'HTTP/2.0 200 OK\r\n\r\n', 'HTTP_MALFORMED'),
+  row('no status line', 'ICY 200 OK\r\nX: y\r\n\r\n', 'HTTP_MALFORMED'),
+  row('SSH banner', 'SSH-2.0-OpenSSH_9.6 and more\r\n', 'HTTP_MALFORMED'),
+  row('too large a head', response(`X: ${'y'.repeat(66_000)}\r\n`)),
+];

@@ -169,14 +169,20 @@ export class SessionTable {
     this.#sweptMs = nowMs;
     for (const entry of this.#entries.values()) {
       if (entry.live === null) continue;
-      const { bytes } = current(entry);
-      const moved = bytes.fromClient + bytes.toClient + bytes.fromUpstream + bytes.toUpstream;
+      const moved = movedBytes(current(entry));
       const shape = shapeOf(entry.session);
       if (shape !== entry.seenShape) this.#touch(entry);
       else if (moved !== entry.seenBytes) entry.revision = this.#revision += 1;
       entry.seenBytes = moved;
       entry.seenShape = shape;
     }
+  }
+
+  /** Notes what a live row shows as it is told for the first time, so that the next sweep does not take it for a change. */
+  told(entry: SessionEntry): void {
+    if (entry.live === null || entry.seenShape !== '') return;
+    entry.seenBytes = movedBytes(entry.session);
+    entry.seenShape = shapeOf(entry.session);
   }
 
   #touch(entry: SessionEntry): void {
@@ -244,6 +250,10 @@ function newSession(id: string, init: SessionInit, startedAt: number): Session {
     tls: { client: null, upstream: null, leaf: null },
     details: {},
   };
+}
+
+function movedBytes({ bytes }: Session): number {
+  return bytes.fromClient + bytes.toClient + bytes.fromUpstream + bytes.toUpstream;
 }
 
 /** Every field a filter can ask for that may change in a session's life. */

@@ -108,8 +108,10 @@ function changesSince(table: SessionTable, filter: Filter, limit: number, mark: 
     const row = rows[index];
     if (row === undefined) continue;
     if (changed.length + gone.length === limit) return { changed, gone, mark: markNow(rows[index - 1]?.revision ?? since), more: true };
-    if (filter.matches(row.session, nowMs)) changed.push(current(row));
-    else if (row.shapeRevision > since) gone.push(row.session.id);
+    const session = current(row);
+    table.told(row);
+    if (filter.matches(session, nowMs)) changed.push(session);
+    else if (row.shapeRevision > since) gone.push(session.id);
   }
   return { changed, gone, mark: markNow(table.revision), more: false };
 }

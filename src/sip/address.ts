@@ -9,7 +9,8 @@ export interface Address {
 
 /** The address in a From, To or single Contact value. `uri` is '' when there is none. */
 export function addressIn(value: string): Address {
-  const open = outsideQuotes(value, '<', 0);
+  // A quote that never closes quotes nothing: lenient servers look for the bracket all the same.
+  const open = hasOpenQuote(value) ? value.indexOf('<') : outsideQuotes(value, '<', 0);
   if (open < 0) {
     const semicolon = outsideQuotes(value, ';', 0);
     const end = semicolon < 0 ? value.length : semicolon;
@@ -19,6 +20,12 @@ export function addressIn(value: string): Address {
   const end = close < 0 ? value.length : close;
   const rest = outsideQuotes(value, ';', end);
   return { uri: value.slice(open + 1, end).trim(), params: rest < 0 ? '' : value.slice(rest) };
+}
+
+/** Whether every reader sees the same one address in a From or To value: what rules go by must be what the server goes by. */
+export function isPlainAddress(value: string): boolean {
+  if (hasOpenQuote(value) || listIn(value).length !== 1) return false;
+  return /^[a-z][a-z0-9+.-]*:[^\s<>"@]+(@[^\s<>"@]+)?$/i.test(addressIn(value).uri);
 }
 
 /** The value of a parameter, unquoted; '' when it has none; null when it is absent. Names are case-insensitive. */
@@ -57,7 +64,7 @@ export function plainUri(uri: string): string {
   const scheme = uri.slice(0, colon).toLowerCase();
   const rest = uri.slice(colon + 1);
   const isSip = scheme === 'sip' || scheme === 'sips';
-  const at = isSip ? rest.lastIndexOf('@') : -1;
+  const at = isSip ? rest.indexOf('@') : -1;
   const user = at < 0 ? '' : rest.slice(0, at + 1);
   const host = rest.slice(at + 1);
   const end = host.search(isSip ? /[;?]/ : /[;]/);
@@ -80,6 +87,16 @@ function outsideQuotes(text: string, wanted: string, from: number, bracketsToo =
     else if (bracketsToo && character === '>') bracketed = false;
   }
   return -1;
+}
+
+function hasOpenQuote(text: string): boolean {
+  if (!text.includes('"')) return false;
+  let quoted = false;
+  for (let at = 0; at < text.length; at += 1) {
+    if (text[at] === '\\' && quoted) at += 1;
+    else if (text[at] === '"') quoted = !quoted;
+  }
+  return quoted;
 }
 
 function unquoted(text: string): string {

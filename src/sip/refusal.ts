@@ -1,10 +1,10 @@
 // Answers a SIP request in the server's stead (RFC 3261 section 8.2.6): Via, From, To, Call-ID and CSeq as they came, a tag
 // on To, a Reason (RFC 3326). Writes nothing itself.
 
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { ErrorCode } from '../core/errors.ts';
 import { errorTable } from '../core/errors.ts';
-import { addressIn, paramIn } from './address.ts';
+import { addressIn, isPlainAddress, paramIn } from './address.ts';
 import { cseqIn } from './headers.ts';
 import type { HeaderName, SipHead } from './headers.ts';
 
@@ -13,7 +13,6 @@ const phrases: Readonly<Record<number, string>> = {
   488: 'Not Acceptable Here', 500: 'Server Internal Error', 501: 'Not Implemented', 503: 'Service Unavailable', 600: 'Busy Everywhere',
   603: 'Decline', 606: 'Not Acceptable',
 };
-const tagBytes = 8;
 /** Fields a server reads from one place only: two of them could be read differently by the rules and by the server. */
 const singleHeaders: readonly HeaderName[] = ['from', 'to', 'call-id', 'cseq'];
 
@@ -29,6 +28,7 @@ export function doubtIn(head: SipHead): string | null {
     const count = head.countOf(name);
     if (count !== 1) return count === 0 ? `no ${name}` : `more than one ${name}`;
   }
+  for (const name of ['from', 'to'] as const) if (!isPlainAddress(head.raw(name) ?? '')) return `no plain address in ${name}`;
   const cseq = cseqIn(head.raw('cseq'));
   // A server may go by the CSeq's method (RFC 3261 section 8.1.1.5 says they match).
   return cseq === null || cseq.method !== head.method ? 'CSeq does not fit the method' : null;
@@ -46,7 +46,7 @@ export function refuse(head: SipHead, status: number, code: ErrorCode): Buffer |
   const cseq = head.raw('cseq');
   if (head.status !== 0 || head.method === 'ACK') return null;
   if (vias.length === 0 || from === null || to === null || callId === null || cseq === null) return null;
-  const tag = paramIn(addressIn(to).params, 'tag') === null ? `;tag=${randomBytes(tagBytes).toString('hex')}` : '';
+  const tag = paramIn(addressIn(to).params, 'tag') === null ? `;tag=${randomUUID()}` : '';
   const lines = [
     `SIP/2.0 ${status} ${phrases[status] ?? 'Refused'}`,
     ...vias.map((via) => `Via: ${via}`),

@@ -84,7 +84,7 @@ test('a refused request is answered in SIP and the connection goes on', async ()
   expect(answer).toContain('From: "Alice" <sip:alice@contoso.test>;tag=a1;epid=0123456789');
   expect(answer).toContain('CSeq: 1 INVITE');
   expect(answer).toContain('Reason: SIP;cause=403;text="REQUEST_DENIED"');
-  expect(answer.find((line) => line.startsWith('To: '))).toMatch(/^To: <sip:bob@contoso\.test>;tag=[0-9a-f]{16}$/);
+  expect(answer.find((line) => line.startsWith('To: '))).toMatch(/^To: <sip:bob@contoso\.test>;tag=[0-9a-f-]{36}$/);
   way.client.write(request('ACK'));
   way.server.write(response(200, 'OPTIONS'));
   await way.atClient.until((reader) => reader.text.includes('SIP/2.0 200'));

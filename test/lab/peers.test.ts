@@ -7,6 +7,7 @@ import { address } from './support/names.ts';
 import { allReturned, runTurnClient, startCoturn } from './support/peers/coturn.ts';
 import { startKamailio } from './support/peers/kamailio.ts';
 import { Linphone } from './support/peers/linphone.ts';
+import { MsTurnPeer, runNice } from './support/peers/ms-turn.ts';
 import { greeting, makeBigFile, startNginx } from './support/peers/nginx.ts';
 import { runSipe } from './support/peers/sipe.ts';
 import { runSippCalls, sippPorts, startSippServer, startSippTunnel, successfulCalls } from './support/peers/sipp.ts';
@@ -84,6 +85,13 @@ labFile('peers without a gateway', async ({ lab, certificates }) => {
   it.each([true, false])('coturn relays datagrams (TLS %s)', async (tls) => {
     const result = await runTurnClient(file.lab.client, { tls, messages: 5 });
     expect(allReturned(result)).toBe(true);
+  });
+
+  it.each([['tls', 443], ['tcp', 3478]] as const)('libnice gets a relayed candidate (%s on port %i)', async (kind, port) => {
+    const server = await MsTurnPeer.start(file.lab.server, port);
+    const { code, stdout } = await runNice(file.lab.client, { kind, port, holdSeconds: 2 });
+    expect([code, stdout]).toEqual([0, expect.stringContaining(`relayed candidate: ${address('av').v4}`)]);
+    expect(await server.stop()).toMatchObject({ connections: 1, allocations: 1, tampered: 0 });
   });
 
   it('the small servers speak as they are said to', async () => {

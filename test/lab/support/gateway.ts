@@ -11,7 +11,7 @@ import type { Program } from '../../support/program.ts';
 import type { LabCertificates } from './certificates.ts';
 import { labConfig, type ConfigChanges } from './config.ts';
 import type { Lab } from './lab.ts';
-import { applyRules, launcher, removeRules, repository } from './rules.ts';
+import { applyRules, removeRules, repository, sallyport } from './rules.ts';
 
 export interface ApiAnswer {
   readonly status: number;
@@ -55,7 +55,7 @@ export class Gateway {
     const config: ConfigInput = labConfig(certificates, join(home, 'state'), changes);
     const configFile = join(home, 'config.yaml');
     writeFileSync(configFile, stringify(config));
-    const program = await lab.gateway.spawn(`gateway-${started}`, [launcher, 'run', '-c', configFile], { cwd: repository });
+    const program = await lab.gateway.spawn(`gateway-${started}`, [...sallyport, 'run', '-c', configFile], { cwd: repository });
     const gateway = new Gateway(lab, program, home);
     try {
       await program.waitUntil(async () => (await gateway.api('/readyz')).status === 200, 'become ready', 30_000);

@@ -7,7 +7,8 @@ import type { ConfigInput } from '../../../src/config/schema.ts';
 import type { Host } from './host.ts';
 
 export const repository = join(import.meta.dirname, '../../..');
-export const launcher = join(repository, 'sallyport');
+/** What the launcher runs once it has installed everything; the launcher itself would want the network for that. */
+export const sallyport = [process.execPath, join(repository, 'src/cli.ts')] as const;
 
 const markForTproxy = 1;
 const tableForTproxy = 100;
@@ -15,7 +16,7 @@ const tableForTproxy = 100;
 /** Sends the traffic of the config's transparent services to their listeners. */
 export async function applyRules(host: Host, configFile: string, config: ConfigInput): Promise<void> {
   if (existsSync(join(repository, 'src/commands/net.ts'))) {
-    await host.mustRun([launcher, 'net', 'apply', '-c', configFile]);
+    await host.mustRun([...sallyport, 'net', 'apply', '-c', configFile]);
     return;
   }
   await host.mustRun(['nft', '-f', '-'], { input: ruleset(config) });
@@ -28,7 +29,7 @@ export async function applyRules(host: Host, configFile: string, config: ConfigI
 /** Takes the rules away, so that the next gateway of the same lab starts from nothing. */
 export async function removeRules(host: Host, configFile: string): Promise<void> {
   if (existsSync(join(repository, 'src/commands/net.ts'))) {
-    await host.mustRun([launcher, 'net', 'remove', '-c', configFile]);
+    await host.mustRun([...sallyport, 'net', 'remove', '-c', configFile]);
     return;
   }
   await host.mustRun(['nft', 'flush', 'ruleset']);

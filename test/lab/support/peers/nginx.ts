@@ -70,6 +70,7 @@ http {
   access_log ${home}/access.log;
   default_type text/plain;
   sendfile on;
+  client_max_body_size 0;
   keepalive_timeout 60s;
   client_body_temp_path ${home}/body;
   proxy_temp_path ${home}/proxy;

@@ -3,7 +3,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { RunResult } from '../../../support/program.ts';
+import type { Program, RunResult } from '../../../support/program.ts';
 import type { CertFiles } from '../certificates.ts';
 import type { Host } from '../host.ts';
 import { address } from '../names.ts';
@@ -24,10 +24,10 @@ export async function startSippServer(host: Host, { certFile, keyFile }: CertFil
   await startStunnel(host, 'stunnel-server', services.flat(), [`${v4}:5061`, `[${v6}]:5061`]);
 }
 
-/** The calling side's stunnel; it trusts only `rootFile` and checks the name. */
-export async function startSippTunnel(host: Host, rootFile: string): Promise<void> {
+/** The calling side's stunnel, until it is stopped; it trusts only `rootFile` and checks the name. */
+export function startSippTunnel(host: Host, rootFile: string): Promise<Program> {
   const { name } = address('sipp');
-  await startStunnel(host, 'stunnel-client', [
+  return startStunnel(host, 'stunnel-client', [
     '[sips]', 'client = yes', `accept = 127.0.0.1:${sippPorts.client}`, `connect = ${name}:5061`,
     `CAfile = ${rootFile}`, 'verifyChain = yes', `checkHost = ${name}`, `sni = ${name}`,
   ], [`127.0.0.1:${sippPorts.client}`]);
@@ -48,10 +48,10 @@ export function successfulCalls({ stdout }: RunResult): number {
 }
 
 /** Starts stunnel in the foreground with these service lines; it checks no revocation and keeps no pid file. */
-async function startStunnel(host: Host, label: string, services: readonly string[], listens: readonly string[]): Promise<void> {
+function startStunnel(host: Host, label: string, services: readonly string[], listens: readonly string[]): Promise<Program> {
   const file = join(host.folder, `${label}.conf`);
   writeFileSync(file, ['foreground = yes', 'pid =', 'debug = 5', 'syslog = no', ...services, ''].join('\n'));
-  await host.spawn(label, ['stunnel4', file], { listens });
+  return host.spawn(label, ['stunnel4', file], { listens });
 }
 
 function workFolder(host: Host): string {

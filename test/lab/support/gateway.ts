@@ -75,6 +75,13 @@ export class Gateway {
     return { status: Number(stdout.slice(cut + 1)), body: stdout.slice(0, Math.max(cut, 0)) };
   }
 
+  /** Ends a session with the token of the state folder, as the command line does; answers the status. */
+  async kill(id: string): Promise<number> {
+    const token = readFileSync(join(this.stateFolder, 'admin.token'), 'utf8').trim();
+    const { stdout } = await this.#lab.gateway.run(['curl', '-sS', '-m', '10', '-X', 'DELETE', '-H', `Authorization: Bearer ${token}`, '-o', '/dev/null', '-w', '%{http_code}', `${admin}/api/sessions/${id}`]);
+    return Number(stdout);
+  }
+
   /** Sessions that the filter (CONTRACT "FILTER", not yet percent-encoded) names, newest first. */
   async page(filter = '', more: Readonly<Record<string, string>> = {}): Promise<SessionPage> {
     const query = [...filter.split('&').map((part) => part.trim()).filter((part) => part !== ''), ...Object.entries(more).map(([key, value]) => `${key}=${value}`)];

@@ -31,7 +31,7 @@ export interface LeafCacheOptions {
   /** From which ticket keys are derived: the same in all processes of a gateway. */
   readonly secret: Buffer;
   /** A current OCSP response for a serial, null when stapling is off. */
-  readonly staple: (issuer: Issuer, serial: Buffer) => Buffer | null;
+  readonly staple: (issuer: Issuer, serial: Buffer) => Buffer | Promise<Buffer> | null;
   readonly limits: Limits;
   readonly meter: Meter;
   readonly clock: () => number;

@@ -1,6 +1,5 @@
 // A config's issuer section as the certificates' constructor takes it, with the distribution point's host worked out.
 
-import { join } from 'node:path';
 import { networkInterfaces } from 'node:os';
 import type { CertificatesOptions } from './certs/open.ts';
 import type { Config } from './config/schema.ts';
@@ -48,9 +47,4 @@ function clientFacingAddress(config: Config): string {
     .filter(({ internal, scopeid }) => !internal && (scopeid === undefined || scopeid === 0))
     .sort((a, b) => Number(wanted.has(b.name)) - Number(wanted.has(a.name)) || a.family.localeCompare(b.family));
   return addresses[0]?.address ?? '127.0.0.1';
-}
-
-/** Where the issuer's files are, for people. */
-export function issuerFile(config: Config): string {
-  return join(config.state, config.issuer.cert);
 }

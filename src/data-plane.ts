@@ -1,7 +1,6 @@
 // One process's share of the traffic: sessions, certificates, policy, dialling and the listeners of all services, joined. It knows
 // nothing of the console, of other processes or of the command line.
 
-import { join } from 'node:path';
 import type { Config, ServiceConfig } from './config/schema.ts';
 import type { Certificates } from './certs/open.ts';
 import type { Destination, Entry, Policy, SessionsView, UpstreamTrust } from './core/flow.ts';
@@ -17,6 +16,7 @@ import { http } from './http/index.ts';
 import { Admission } from './listener/admission.ts';
 import type { SharedPool } from './listener/admission.ts';
 import { listen } from './listener/listener.ts';
+import { socksEntry } from './listener/socks.ts';
 import type { Listening } from './listener/listener.ts';
 import { openAccessLog } from './sessions/access-log.ts';
 import type { AccessLog } from './sessions/access-log.ts';
@@ -57,7 +57,7 @@ export function meterFor(config: Config, worker: string): MeterRegistry {
 export async function startDataPlane(parts: DataPlaneParts): Promise<DataPlane> {
   const { config, log } = parts;
   const { meter } = parts.registry;
-  const accessLog = config.logging.access === 'off' ? null : await openAccessLog({ path: join(config.state, config.logging.access), limits: config.limits, meter, log });
+  const accessLog = config.logging.access === 'off' ? null : await openAccessLog({ path: config.logging.access, limits: config.limits, meter, log });
   const table = new SessionTable({ worker: parts.worker, limits: config.limits, meter, accessLog });
   const admission = new Admission(config.limits, parts.workers, parts.pool);
   const dialer = new Dialer({
@@ -137,6 +137,7 @@ function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admis
 function destinationOf(service: ServiceConfig): 'redirect' | 'tproxy' | Destination | Entry {
   if (service.to !== null) return { ip: null, host: service.to.host, port: service.to.port };
   if (service.acquire !== null) return service.acquire;
+  if (service.type === 'socks') return socksEntry(null);
   return explicitHttp((flow, deps) => http.handle(flow, deps, null).then(() => 'done'));
 }
 

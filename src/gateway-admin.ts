@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import type { AdminOptions } from './admin/options.ts';
 import type { Certificates } from './certs/open.ts';
 import type { Config } from './config/schema.ts';
@@ -26,7 +26,7 @@ export async function adminOptions({ config, traffic, certificates, registry, lo
   const proxy = config.services.find(({ type }) => type === 'http-explicit');
   return {
     listen: `${host.includes(':') ? `[${host}]` : host}:${String(port)}`,
-    token: await tokenIn(join(config.state, config.admin.tokenFile)),
+    token: await tokenIn(config.admin.tokenFile),
     limits: config.limits,
     log,
     meter: registry.meter,

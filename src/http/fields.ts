@@ -103,6 +103,10 @@ export class HeadFields {
   /** The lines together must be known codings with `chunked` once and last: anything else is framed differently by someone. */
   #transferEncoding(bytes: Buffer, from: number, to: number): Fault | null {
     this.transferEncoding = true;
+    // A tab after the last coding is optional whitespace by the letter, and part of the coding to parsers in wide use.
+    for (let at = to; bytes[at] === byte.space || bytes[at] === byte.tab; at += 1) {
+      if (bytes[at] === byte.tab) return ambiguous('unknown transfer coding');
+    }
     for (const member of bytes.toString('latin1', from, to).toLowerCase().split(',')) {
       const coding = member.replace(blanks, '');
       if (this.chunked) return ambiguous('a coding after chunked');

@@ -2,17 +2,18 @@
 // IPv4 and IPv6, TLS 1.2 and 1.3.
 
 import { describe, expect, it } from 'vitest';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { labRules, modes } from './support/config.ts';
 import { address, network } from './support/names.ts';
-import { greeting, makeBigFile, startNginx } from './support/peers/nginx.ts';
+import { greeting, makeBigFile, startNginx, uploadedFile } from './support/peers/nginx.ts';
 import { curl, python } from './support/peers/web.ts';
 import { gatewayFor, labFile } from './support/suite.ts';
 
 const miB = 1024 * 1024;
 const bigBytes = 256 * miB;
+const uploadBytes = 3 * miB;
 /** Nothing of a download is kept: what grows is buffers of both sockets, TLS and garbage not yet collected. */
 const memoryGrowthBytesMax = 96 * miB;
 let bigHash = '';
@@ -82,21 +83,24 @@ labFile('https', async ({ lab, certificates }) => {
 
     it('uploads with 100-continue arrive', async () => {
       const body = join(file.lab.client.folder, 'upload');
-      writeFileSync(body, Buffer.alloc(3 * miB, 'upload '));
-      const more = ['--http1.1', '-H', 'Expect: 100-continue', '--data-binary', `@${body}`];
-      const { result, sessions } = await at.gateway.during(() => curl(file.lab.client, { server: 'https', caFile: at.gateway.caFile, more }));
-      expect([result.code, result.stdout]).toEqual([0, greeting('https')]);
-      expect(sessions[0]?.bytes.fromClient).toBeGreaterThan(3 * miB);
-      expect(sessions[0]?.bytes.toUpstream).toBeGreaterThan(3 * miB);
+      writeFileSync(body, Buffer.alloc(uploadBytes, 'upload '));
+      const request = { server: 'https', path: '/upload/file', caFile: at.gateway.caFile, more: ['--http1.1', '-H', 'Expect: 100-continue', '-T', body] } as const;
+      const { result, sessions } = await at.gateway.during(() => curl(file.lab.client, request));
+      expect(result.code).toBe(0);
+      expect([201, 204]).toContain(result.facts.status);
+      expect(readFileSync(uploadedFile(file.lab.server, 'file')).equals(readFileSync(body))).toBe(true);
+      expect(sessions).toMatchObject([{ details: { http: { requests: 1, method: 'PUT' } }, error: null }]);
+      expect(sessions[0]?.bytes.fromClient).toBeGreaterThan(uploadBytes);
+      expect(sessions[0]?.bytes.toUpstream).toBeGreaterThan(uploadBytes);
     });
 
     it('256 MiB arrive intact with bounded memory', async () => {
-      const before = await at.gateway.memoryBytes();
+      const before = at.gateway.memoryBytes();
       let peak = before;
       let over = false;
       const watch = async (): Promise<void> => {
         while (!over) {
-          peak = Math.max(peak, await at.gateway.memoryBytes());
+          peak = Math.max(peak, at.gateway.memoryBytes());
           await sleep(100);
         }
       };

@@ -141,10 +141,14 @@ export class Gateway {
   }
 
   /** Resident memory of the gateway and its workers, in bytes. */
-  async memoryBytes(): Promise<number> {
-    const pids = await this.#lab.gateway.mustRun(['ps', '-o', 'pid=', '--ppid', String(this.program.pid)]);
-    const all = [this.program.pid, ...pids.split('\n').map(Number).filter((pid) => pid > 0)];
-    return all.reduce((sum, pid) => sum + residentBytes(pid), 0);
+  memoryBytes(): number {
+    return [this.program.pid, ...this.workerPids()].reduce((sum, pid) => sum + residentBytes(pid), 0);
+  }
+
+  /** Process ids of its workers. */
+  workerPids(): number[] {
+    const { pid } = this.program;
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').map(Number).filter((child) => child > 0);
   }
 
   /** Ends it: no internal error may have been counted, and SIGTERM must lead to exit code 0. */

@@ -58,6 +58,11 @@ export function makeBigFile(host: Host, bytes: number): string {
   return hash.digest('hex');
 }
 
+/** Where `PUT /upload/NAME` leaves its body. */
+export function uploadedFile(host: Host, name: string): string {
+  return join(host.folder, 'nginx', 'upload', name);
+}
+
 function configuration(home: string, sites: readonly Site[], userRootFile: string): string {
   return `
 daemon off;
@@ -92,6 +97,7 @@ ${certificate === null ? '' : `    ssl_certificate ${certificate.certFile}; ssl_
 ${clientCertificate === undefined ? '' : `    ssl_verify_client ${clientCertificate}; ssl_client_certificate ${userRootFile};`}
     location = / { return 200 "${greeting(site.server).trimEnd()}\\n"; }
     location = /who { return 200 "client $ssl_client_verify $ssl_client_s_dn\\n"; }
+    location /upload/ { root ${home}; dav_methods PUT; create_full_put_path on; }
     location = /big { alias ${home}/www/big; }
   }`;
 }

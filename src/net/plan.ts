@@ -141,16 +141,21 @@ export function networkText({ family, low, high }: Network): string {
   return `${groups.join(':').replace(/(?:(?:^|:)0){2,}$/, '::')}/${prefix}`;
 }
 
-/** Services of which an earlier one takes everything first. */
+/** Ports of which a service gets nothing in any family, because others take everything first. */
 function shadows(takings: readonly Taking[]): string[] {
-  const found = new Set<string>();
-  takings.forEach((later, index) => {
-    for (const port of later.ports) {
-      const first = takings.slice(0, index).find((earlier) => earlier.service !== later.service && earlier.family === later.family && earlier.ports.includes(port) && takesAll(earlier, later));
-      if (first !== undefined) found.add(`service ${later.service}: port ${port} already goes to service ${first.service}: give each its own intercept.ports, interfaces or clients`);
+  const problems: string[] = [];
+  for (const service of new Set(takings.map((taking) => taking.service))) {
+    const own = takings.filter((taking) => taking.service === service);
+    for (const port of own[0]?.ports ?? []) {
+      const firsts = own.map((later) => takings.slice(0, takings.indexOf(later)).find((earlier) => (
+        earlier.service !== service && earlier.family === later.family && earlier.ports.includes(port) && takesAll(earlier, later)
+      )));
+      if (firsts.some((first) => first === undefined)) continue;
+      const names = [...new Set(firsts.map((first) => first?.service))].join(' and ');
+      problems.push(`service ${service}: port ${port} already goes to service ${names}: give each its own intercept.ports, interfaces or clients`);
     }
-  });
-  return [...found];
+  }
+  return problems;
 }
 
 function takesAll(earlier: Taking, later: Taking): boolean {

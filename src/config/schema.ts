@@ -88,7 +88,7 @@ const issuerSchema = z.strictObject({
   crl: z
     .strictObject({
       enabled: z.boolean().default(true).describe('Put a CRL distribution point into every emulated certificate, and serve the CRL.'),
-      host: z.union([z.literal('auto'), oneOrMany(bareHost)]).default('auto').describe('Host of the distribution point, host[:port] without scheme and path; several are several distribution points. auto: the address clients reach this gateway by, with the listener\'s port.'),
+      host: z.union([z.literal('auto'), oneOrMany(bareHost)]).prefault('auto').describe('Host of the distribution point, host[:port] without scheme and path; several are several distribution points. auto: the address clients reach this gateway by, with the listener\'s port.'),
       days: z.int().min(1).max(365).default(30).describe('Days a CRL is valid; it is signed anew every day.'),
       listen: listenAddress.prefault('[::]:9080').describe('Listener for CRL, OCSP and the CA certificate.'),
     })
@@ -103,7 +103,7 @@ const issuerSchema = z.strictObject({
     .describe('The OCSP responder of emulated certificates.'),
 });
 
-const proxyUrl = z.string().refine(isProxyUrl, 'expected http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ before the host where needed');
+const proxyUrl = z.string().refine(isProxyUrl, 'expected http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ before the host where needed').meta({ title: 'URL' });
 
 function isProxyUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
@@ -176,7 +176,7 @@ export type PolicyConfig = Config['policy'];
 /** What may be written. */
 export type ConfigInput = z.input<typeof configSchema>;
 
-/** The JSON Schema (draft 2020-12) of what may be written. */
-export function configJsonSchema(): z.core.JSONSchema.BaseSchema {
-  return z.toJSONSchema(configSchema, { io: 'input', target: 'draft-2020-12' });
+/** The JSON Schema (draft 2020-12) of what may be written; `ref` shares parts that occur twice, `inline` is easier to walk. */
+export function configJsonSchema(reused: 'inline' | 'ref' = 'inline'): z.core.JSONSchema.BaseSchema {
+  return z.toJSONSchema(configSchema, { io: 'input', target: 'draft-2020-12', reused });
 }

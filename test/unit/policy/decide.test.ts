@@ -5,8 +5,7 @@ import { tunnelOnErrorDefault } from '../../../src/core/errors.ts';
 import { policyStages } from '../../../src/core/flow.ts';
 import type { HttpFacts } from '../../../src/core/flow.ts';
 import { protocolNames, protocolStates } from '../../../src/core/protocols.ts';
-import { optionsWith, policyOf } from './rules.ts';
-import { sessionWith } from './session.ts';
+import { optionsWith, policyOf, sessionWith } from './support.ts';
 
 const get: HttpFacts = { method: 'GET', host: 'www.example.com', path: '/', headers: new Set(), upgrade: null };
 

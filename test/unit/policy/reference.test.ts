@@ -4,8 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import { protocolNames } from '../../../src/core/protocols.ts';
 import { lint } from '../../../src/policy/lint.ts';
-import { optionsWith, policyOf, rulesOf } from './rules.ts';
-import { sessionWith } from './session.ts';
+import { optionsWith, policyOf, rulesOf, sessionWith } from './support.ts';
 
 const denyUnknown = {
   ssl: [{ name: 'handoff', then: 'intercept', handoff: true }],

@@ -3,9 +3,6 @@
 import type { Deps, HttpDetails, Session } from '../core/flow.ts';
 import { methodLabel, statusLabel } from './methods.ts';
 
-/** Label lists by protocol, method and status class, made once each: closed sets, so the map stays small. */
-const labelLists = new Map<string, readonly string[]>();
-
 /** The HTTP details of a session, made on first use. */
 export function httpDetails(session: Session): HttpDetails {
   session.details.http ??= { requests: 0, method: null, host: null, status: null, upgraded: null };
@@ -22,18 +19,33 @@ export function noteRequest(details: HttpDetails, method: string, host: string |
 
 /** Counts a request that has ended; status 0 means that it was never answered. */
 export function countRequest(session: Session, deps: Deps, method: string, status: number, startedAt: number): void {
-  deps.meter.add('http_requests_total', labelsFor(session.protocol, method, status));
-  deps.meter.observe('http_request_seconds', labelsFor(session.protocol, null, 0), (deps.clock() - startedAt) / millisecondsPerSecond);
+  const labels = labelsFor(session.protocol);
+  const statusClass = statusLabel(status);
+  let list = labels.lists.get(method + statusClass);
+  if (list === undefined) {
+    const word = methodLabel(method);
+    list = [session.protocol, word, statusClass];
+    if (word === method) labels.lists.set(method + statusClass, list);
+  }
+  deps.meter.add('http_requests_total', list);
+  deps.meter.observe('http_request_seconds', labels.protocol, (deps.clock() - startedAt) / millisecondsPerSecond);
 }
 
 const millisecondsPerSecond = 1000;
 
-function labelsFor(protocol: string, method: string | null, status: number): readonly string[] {
-  const methodWord = method === null ? '' : methodLabel(method);
-  const key = `${protocol} ${methodWord} ${String(Math.trunc(status / 100))}`;
-  const known = labelLists.get(key);
-  if (known !== undefined) return known;
-  const labels = method === null ? [protocol] : [protocol, methodWord, statusLabel(status)];
-  labelLists.set(key, labels);
+/** Label lists made once: of closed sets, so that the maps stay small. */
+interface Labels {
+  readonly protocol: readonly string[];
+  readonly lists: Map<string, readonly string[]>;
+}
+
+const labelsByProtocol = new Map<string, Labels>();
+
+function labelsFor(protocol: string): Labels {
+  let labels = labelsByProtocol.get(protocol);
+  if (labels === undefined) {
+    labels = { protocol: [protocol], lists: new Map() };
+    labelsByProtocol.set(protocol, labels);
+  }
   return labels;
 }

@@ -18,6 +18,7 @@ export class HeadFields {
   transferEncoding = false;
   /** The Host value as sent, null without one. */
   host: string | null = null;
+  #lastHost = '';
   close = false;
   keepAlive = false;
   /** `Connection: upgrade` was said. */
@@ -69,14 +70,28 @@ export class HeadFields {
 
   #host(bytes: Buffer, from: number, to: number): Fault | null {
     if (this.host !== null) return ambiguous('more than one Host');
+    // Requests of one connection mostly name one host: the text of the last is kept while its bytes come again.
+    let same = to - from === this.#lastHost.length;
     for (let at = from; at < to; at += 1) {
-      if (hostBytes[bytes[at] ?? 0] === 0) return ambiguous('bad character in Host');
+      const value = bytes[at] ?? 0;
+      if (hostBytes[value] === 0) return ambiguous('bad character in Host');
+      same &&= value === this.#lastHost.charCodeAt(at - from);
     }
-    this.host = bytes.toString('latin1', from, to);
+    if (!same) this.#lastHost = bytes.toString('latin1', from, to);
+    this.host = this.#lastHost;
     return null;
   }
 
   #connection(bytes: Buffer, from: number, to: number): void {
+    // The two usual values without a string for each request.
+    if (to - from === 10 && isNamed(bytes, from, 'keep-alive')) {
+      this.keepAlive = true;
+      return;
+    }
+    if (to - from === 5 && isNamed(bytes, from, 'close')) {
+      this.close = true;
+      return;
+    }
     for (const option of bytes.toString('latin1', from, to).toLowerCase().split(',')) {
       const name = option.trim();
       if (name === 'close') this.close = true;

@@ -6,14 +6,13 @@ import { connect } from 'node:tls';
 import type { Identity } from './identities.ts';
 import { runMsTurnClient } from './ms-turn-client.ts';
 import { peerNames, turnUser } from './peers.ts';
-import type { PeerPorts } from './peers.ts';
+import type { Endpoint, PeerEndpoints } from './peers.ts';
 import { runSipClient } from './sip-client.ts';
 
 export interface ClientOptions {
-  readonly host: string;
-  readonly ports: PeerPorts;
-  /** A connection to a server's port. */
-  dial(port: number): Promise<Duplex>;
+  readonly at: PeerEndpoints;
+  /** A connection to a server. */
+  dial(to: Endpoint): Promise<Duplex>;
   /** What clients trust: the gateway's CA. */
   readonly gatewayCa: string;
   /** What the client with a certificate of its own trusts: the servers' root, since its flow is not opened. */
@@ -32,21 +31,21 @@ const waitMs = 10_000;
 
 /** Runs each exchange once, one after the other. Never rejects: faults are in the reports. */
 export async function runClients(options: ClientOptions): Promise<Exchange[]> {
-  const { gatewayCa: ca, host, ports, dial } = options;
+  const { gatewayCa: ca, at, dial } = options;
   return [
-    await exchange('HTTPS', () => speakTls(options, ports.https, peerNames.https, ca, 'GET /demo HTTP/1.1\r\nHost: www.demo.test\r\nConnection: close\r\n\r\n', 'hello from /demo')),
+    await exchange('HTTPS', () => speakTls(options, at.https, peerNames.https, ca, 'GET /demo HTTP/1.1\r\nHost: www.demo.test\r\nConnection: close\r\n\r\n', 'hello from /demo')),
     await exchange('SIP over TLS', async () => {
-      const report = await runSipClient({ host, port: ports.sips, ca, servername: peerNames.sips, connect: () => dial(ports.sips) });
+      const report = await runSipClient({ ...at.sips, ca, servername: peerNames.sips, connect: () => dial(at.sips) });
       if (report.failure !== null) throw new Error(report.failure);
       return 'registered, called, hung up';
     }),
     await exchange('MS-TURN', async () => {
-      const report = await runMsTurnClient({ host, port: ports.msTurn, ...turnUser, connect: () => dial(ports.msTurn) });
+      const report = await runMsTurnClient({ ...at.msTurn, ...turnUser, connect: () => dial(at.msTurn) });
       if (report.failure !== null) throw new Error(report.failure);
       return `relay ${report.relayed ?? 'none'}, ${String(report.echoedBytes)} bytes echoed`;
     }),
-    await exchange('unknown in TLS', () => speakTls(options, ports.unknown, peerNames.unknown, ca, '\u0001\u0002game move e2e4\n', 'game move e2e4')),
-    await exchange('client certificate', () => speakTls(options, ports.clientCert, peerNames.clientCert, options.internetCa, null, 'welcome', options.clientIdentity)),
+    await exchange('unknown in TLS', () => speakTls(options, at.unknown, peerNames.unknown, ca, '\u0001\u0002game move e2e4\n', 'game move e2e4')),
+    await exchange('client certificate', () => speakTls(options, at.clientCert, peerNames.clientCert, options.internetCa, null, 'welcome', options.clientIdentity)),
   ];
 }
 
@@ -59,8 +58,8 @@ async function exchange(name: string, run: () => Promise<string>): Promise<Excha
 }
 
 /** One TLS connection: says something (or listens) until the answer holds `expected`. */
-async function speakTls(options: ClientOptions, port: number, servername: string, ca: string, say: string | null, expected: string, identity?: Identity): Promise<string> {
-  const raw = await options.dial(port);
+async function speakTls(options: ClientOptions, to: Endpoint, servername: string, ca: string, say: string | null, expected: string, identity?: Identity): Promise<string> {
+  const raw = await options.dial(to);
   return await new Promise((resolve, reject) => {
     const socket = connect({ socket: raw, servername, ca, ...(identity ?? {}) }, () => {
       if (say !== null) socket.write(say);
@@ -80,4 +79,14 @@ async function speakTls(options: ClientOptions, port: number, servername: string
     socket.on('error', (error) => done(error));
     socket.on('close', () => done(new Error(`closed after ${JSON.stringify(heard.slice(0, 60))}`)));
   });
+}
+
+/** How each exchange went, a line each. */
+export function exchangeLines(exchanges: readonly Exchange[]): string[] {
+  return exchanges.map(({ name, failure, said }) => `  ${failure === null ? 'ok  ' : 'FAIL'}  ${name.padEnd(20)} ${failure ?? said}`);
+}
+
+/** Whether a value is the reports of runClients, for those that read them from another process. */
+export function isExchanges(value: unknown): value is Exchange[] {
+  return Array.isArray(value) && value.every((entry: unknown) => typeof entry === 'object' && entry !== null && 'name' in entry && 'failure' in entry);
 }

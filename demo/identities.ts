@@ -16,7 +16,8 @@ const day = 24 * 60 * 60 * 1000;
 export class DemoAuthority {
   readonly root: Identity;
 
-  private constructor(root: Identity) {
+  /** An authority that exists already, for another process of the same run. */
+  constructor(root: Identity) {
     this.root = root;
   }
 

@@ -8,17 +8,20 @@ import type { DemoAuthority } from './identities.ts';
 import { startMsTurnServer } from './ms-turn-server.ts';
 import { startSipServer } from './sip-server.ts';
 
-/** Ports of the servers; 0 takes free ones. */
-export interface PeerPorts {
-  readonly https: number;
-  readonly sips: number;
-  readonly msTurn: number;
-  readonly unknown: number;
-  readonly clientCert: number;
+/** The servers by name. */
+export type PeerName = 'https' | 'sips' | 'msTurn' | 'unknown' | 'clientCert';
+
+export interface Endpoint {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
 }
 
+/** Where each server is. */
+export type PeerEndpoints = Readonly<Record<PeerName, Endpoint>>;
+
 export interface Peers {
-  readonly ports: PeerPorts;
+  readonly at: PeerEndpoints;
   close(): Promise<void>;
 }
 
@@ -30,8 +33,8 @@ export const peerNames = {
 /** The TURN user of the demo. */
 export const turnUser = { user: 'demo', password: 'demo' } as const;
 
-/** Starts all servers on one address. */
-export async function startPeers(host: string, ports: PeerPorts, authority: DemoAuthority): Promise<Peers> {
+/** Starts all servers. */
+export async function startPeers(at: PeerEndpoints, authority: DemoAuthority): Promise<Peers> {
   const https = createHttpsServer(await authority.server(peerNames.https), (request, response) => response.end(`hello from ${request.url ?? ''}\n`));
   const unknown = createTlsServer(await authority.server(peerNames.unknown), (socket) => {
     socket.on('error', () => {});
@@ -42,14 +45,14 @@ export async function startPeers(host: string, ports: PeerPorts, authority: Demo
     socket.end('welcome\n');
   });
   clientCert.on('tlsClientError', () => {});
-  const sips = await startSipServer({ host, port: ports.sips, ...(await authority.server(peerNames.sips)) });
-  const msTurn = await startMsTurnServer({ host, port: ports.msTurn, users: { [turnUser.user]: turnUser.password } });
-  const bound = {
-    https: await listening(https, host, ports.https), unknown: await listening(unknown, host, ports.unknown),
-    clientCert: await listening(clientCert, host, ports.clientCert), sips: sips.port, msTurn: msTurn.port,
-  };
+  const sips = await startSipServer({ ...at.sips, ...(await authority.server(peerNames.sips)) });
+  const msTurn = await startMsTurnServer({ ...at.msTurn, users: { [turnUser.user]: turnUser.password } });
+  const bound = (name: PeerName, port: number): Endpoint => ({ host: at[name].host, port });
   return {
-    ports: bound,
+    at: {
+      https: bound('https', await listening(https, at.https)), unknown: bound('unknown', await listening(unknown, at.unknown)),
+      clientCert: bound('clientCert', await listening(clientCert, at.clientCert)), sips: bound('sips', sips.port), msTurn: bound('msTurn', msTurn.port),
+    },
     async close() {
       https.closeAllConnections();
       await Promise.all([...[https, unknown, clientCert].map((server) => new Promise<void>((resolve) => server.close(() => resolve()))), sips.close(), msTurn.close()]);
@@ -57,7 +60,7 @@ export async function startPeers(host: string, ports: PeerPorts, authority: Demo
   };
 }
 
-function listening(server: Server, host: string, port: number): Promise<number> {
+function listening(server: Server, { host, port }: Endpoint): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host, port }, () => {

@@ -11,15 +11,15 @@ export interface ReadyFile {
   readonly source: ConfigSource;
 }
 
-/** The config, or null after its faults were printed (the command then ends with 2). Warnings are printed as well. */
-export async function readConfig(file: string | undefined): Promise<ReadyFile | null> {
+/** The config, or null after its faults were printed (the command then ends with 2). Warnings are printed where wanted. */
+export async function readConfig(file: string | undefined, warn = true): Promise<ReadyFile | null> {
   const found = await configText(file);
   if (typeof found === 'string') {
     process.stderr.write(`sallyport: ${found}\n`);
     return null;
   }
   const ready = readyConfig(loadConfig(found.text, found.file), found.file);
-  for (const line of ready.ok ? ready.warnings : ready.faults) process.stderr.write(`${faultText(line)}\n`);
+  for (const line of !ready.ok ? ready.faults : warn ? ready.warnings : []) process.stderr.write(`${faultText(line)}\n`);
   return ready.ok ? { ready, source: { text: found.text, fileName: found.file } } : null;
 }
 

@@ -16,14 +16,14 @@ const toolMs = 10_000;
 
 export async function runNet(args: string[]): Promise<number> {
   const { file, rest } = takeConfig(args);
-  const config = await readConfig(file);
+  const config = await readConfig(file, false);
   if (config === null) return 2;
   return await net(rest, { services: config.ready.config.services, tools: systemTools(toolMs), print, complain });
 }
 
 export async function runDoctor(args: string[]): Promise<number> {
   const { file, rest } = takeConfig(args);
-  const read = await readConfig(file);
+  const read = await readConfig(file, false);
   if (read === null) return 2;
   const { config } = read.ready;
   const crlUrls = config.issuer.crl.enabled ? revocationHosts(config).map((host) => `http://${host}/ssl/crl/issuer_CA.crl`) : [];
@@ -38,15 +38,18 @@ export async function runDoctor(args: string[]): Promise<number> {
 
 export async function runSessions(args: string[]): Promise<number> {
   const { file, rest } = takeConfig(args);
-  const read = await readConfig(file);
+  const read = await readConfig(file, false);
   if (read === null) return 2;
-  const { admin, limits } = read.ready.config;
-  return await sessions(rest, { admin, limits, print, complain });
+  const { listen, tokenFile } = read.ready.config.admin;
+  const stop = new AbortController();
+  process.once('SIGINT', () => stop.abort());
+  const admin = `${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${String(listen.port)}`;
+  return await sessions(rest, { admin, tokenFile, stdout: process.stdout, stderr: process.stderr, signal: stop.signal });
 }
 
 export async function runCa(args: string[]): Promise<number> {
   const { file, rest } = takeConfig(args);
-  const read = await readConfig(file);
+  const read = await readConfig(file, false);
   if (read === null) return 2;
   const { run: ca } = await import('./ca.ts');
   return await ca(rest, { config: read.ready.config, print, complain });

@@ -53,7 +53,7 @@ const serviceSchema = z
     clientTls: clientTls.default({}).describe('TLS towards clients of this service; an ssl rule\'s goes first. Default minVersion TLSv1.2.'),
     intercept: z
       .strictObject({
-        ports: oneOrMany(port).optional().describe('Destination ports to take.'),
+        ports: oneOrMany(z.int().min(1).max(65_535)).optional().describe('Destination ports to take. Default: the ports of its type.'),
         interfaces: oneOrMany(z.string().regex(/^[^\s/"]{1,15}$/, 'expected an interface name of at most 15 characters')).optional().describe('Interfaces on which clients arrive. Default: all.'),
         clients: oneOrMany(network).optional().describe('Client networks to take. Default: all.'),
         except: oneOrMany(network).optional().describe('Destination networks to leave alone.'),

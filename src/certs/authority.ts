@@ -9,15 +9,11 @@ import type { LeafKeyType } from '../core/flow.ts';
 import { encode, nothing, oid, sequence } from './asn1.ts';
 import { caToBeSigned } from './ca-certificate.ts';
 import type { NewCa } from './ca-certificate.ts';
-import { createFile, foreignBits, makeFolder, readIfThere } from './files.ts';
+import { createFile, foreignBits, makeFolder, moveAside, readIfThere, replaceFile } from './files.ts';
 import { judgeIssuer } from './issuer-checks.ts';
 import type { IssuerJudgement } from './issuer-checks.ts';
+import { IssuerError } from './issuer-error.ts';
 import { certificatesInPem, oids, pem, readCertificate, signed } from './parts.ts';
-
-/** What the operator can mend about an issuer: one line that says what to do next. */
-export class IssuerError extends Error {
-  override readonly name = 'IssuerError';
-}
 
 /** Where an issuer is kept, and how it is made when it is not there. */
 export interface AuthorityOptions {
@@ -84,18 +80,39 @@ export async function openAuthority(options: AuthorityOptions): Promise<Issuer> 
   return issuerOf(options, key, chain);
 }
 
-/** Checks a key and its certificates before they are put in place; what `sallyport ca import` refuses. */
-export function checkImport(keyPem: Buffer | string, passphrase: string | null, chain: readonly Buffer[], now: number): { readonly faults: readonly string[]; readonly warnings: readonly string[] } {
-  const key = readKey(keyPem, passphrase, 'the key');
-  const judgement = judgeIssuer(chain, now);
-  const faults = [...judgement.faults, ...(judgement.outOfTime === null ? [] : [judgement.outOfTime])];
-  if (judgement.keyId.length > 0 && !keyFits(chain, key)) faults.unshift('the key is not that of the certificate');
-  return { faults, warnings: judgement.warnings };
+/** Key and certificates from outside. */
+export interface IssuerMaterial {
+  /** PEM, possibly encrypted. */
+  readonly keyPem: Buffer | string;
+  readonly passphrase: string | null;
+  /** The issuing certificate first, DER. */
+  readonly chain: readonly Buffer[];
 }
 
-/** A private key as unencrypted PKCS#8 PEM, for a key file of our own. */
-export function plainKeyPem(key: Buffer | string, passphrase: string | null): string {
-  return readKey(key, passphrase, 'the key').export({ format: 'pem', type: 'pkcs8' }).toString();
+/**
+ * Puts an issuer from outside in place after every check, the key unencrypted with mode 0600; files that were there are kept under another
+ * name. Answers the warnings. Rejects with IssuerError, and has changed nothing then.
+ */
+export async function installAuthority(files: { readonly certFile: string; readonly keyFile: string }, material: IssuerMaterial, now: number): Promise<readonly string[]> {
+  const key = readKey(material.keyPem, material.passphrase, 'the key');
+  const judgement = judgeIssuer(material.chain, now);
+  const faults = [...judgement.faults, ...(judgement.outOfTime === null ? [] : [judgement.outOfTime])];
+  if (faults.length === 0 && !keyFits(material.chain, key)) faults.push('the key is not that of the certificate');
+  if (faults.length > 0) throw new IssuerError(`this certificate cannot be the issuer: ${faults.join('; ')}`);
+  await retireAuthority(files, now);
+  await makeFolder(dirname(files.keyFile));
+  await makeFolder(dirname(files.certFile));
+  await replaceFile(files.keyFile, key.export({ format: 'pem', type: 'pkcs8' }).toString());
+  await replaceFile(files.certFile, material.chain.map((bytes) => pem('CERTIFICATE', bytes)).join(''), 0o644);
+  return judgement.warnings;
+}
+
+/** Moves an issuer's files aside (never deletes them); answers whether there were any. */
+export async function retireAuthority(files: { readonly certFile: string; readonly keyFile: string }, now: number): Promise<boolean> {
+  const mark = new Date(now).toISOString().replace(/[-:]/g, '').slice(0, 15);
+  // The key first: a certificate without a key has nothing made in its place.
+  const moved = [await moveAside(files.keyFile, `${files.keyFile}.${mark}.old`), await moveAside(files.certFile, `${files.certFile}.${mark}.old`)];
+  return moved.includes(true);
 }
 
 /**

@@ -5,6 +5,7 @@ import type { KeyObject } from 'node:crypto';
 import { isIP, isIPv6 } from 'node:net';
 import { boolean, encode, integer, octets, raw, sequence, tagged, taggedBytes, time } from './asn1.ts';
 import type { Der } from './asn1.ts';
+import { IssuerError } from './issuer-error.ts';
 import { extension, keyUsage, name, oids, publicKeyBits, usage } from './parts.ts';
 
 /** What the operator may say about a CA to be made. */
@@ -46,13 +47,13 @@ export function caToBeSigned(ca: NewCa, publicKey: KeyObject, algorithm: Buffer,
   ));
 }
 
-/** nameConstraints that permit only these; a kind of name with no entry of its own is excluded whole. Throws TypeError on a bad entry. */
+/** nameConstraints that permit only these; a kind of name with no entry of its own is excluded whole. Throws IssuerError on a bad entry. */
 function nameConstraints(permitted: readonly string[]): Der {
   const subtree = (entry: Der): Der => sequence(entry);
   const networks = permitted.filter((entry) => entry.includes('/')).map(networkBytes);
   const names = permitted.filter((entry) => !entry.includes('/'));
   const bad = names.find((entry) => !/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(entry));
-  if (bad !== undefined) throw new TypeError(`not a DNS name or network: ${bad}`);
+  if (bad !== undefined) throw new IssuerError(`not a DNS name or network: ${bad}`);
   const allowed = [...names.map((entry) => subtree(taggedBytes(2, entry.toLowerCase()))), ...networks.map((bytes) => subtree(taggedBytes(7, bytes)))];
   const missing = [8, 32].filter((length) => !networks.some((bytes) => bytes.length === length)).map((length) => subtree(taggedBytes(7, Buffer.alloc(length))));
   // With networks only, "no DNS name at all" is an excluded empty name.
@@ -64,7 +65,7 @@ function networkBytes(entry: string): Buffer {
   const [address = '', prefix = ''] = entry.split('/');
   const bytes = addressBytes(address);
   const length = Number(prefix);
-  if (bytes === null || !/^\d+$/.test(prefix) || length > bytes.length * 8) throw new TypeError(`not a network: ${entry}`);
+  if (bytes === null || !/^\d+$/.test(prefix) || length > bytes.length * 8) throw new IssuerError(`not a network: ${entry}`);
   const mask = Buffer.alloc(bytes.length);
   for (let bit = 0; bit < length; bit += 1) mask[bit >> 3] = (mask[bit >> 3] ?? 0) | (0x80 >> (bit & 7));
   return Buffer.concat([bytes.map((octet, at) => octet & (mask[at] ?? 0)), mask]);

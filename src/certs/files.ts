@@ -45,6 +45,17 @@ export async function createFile(path: string, content: Buffer | string, mode = 
   }
 }
 
+/** Renames a file that is there; false when there is none. */
+export async function moveAside(path: string, to: string): Promise<boolean> {
+  try {
+    await rename(path, to);
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
+}
+
 /** The permission bits of others than the owner; 0 for a private file. */
 export async function foreignBits(path: string): Promise<number> {
   return (await stat(path)).mode & 0o077;

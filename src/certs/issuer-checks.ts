@@ -24,8 +24,8 @@ export interface IssuerJudgement {
 export function judgeIssuer(chain: readonly Buffer[], now: number): IssuerJudgement {
   const [first, ...above] = chain;
   const parts = first === undefined ? null : readCertificate(first);
-  if (first === undefined || parts === null) return { faults: ['it is not a certificate'], outOfTime: null, warnings: [], signsCrls: false, isRoot: false, keyId: Buffer.alloc(0) };
-  const certificate = new X509Certificate(first);
+  const certificate = first === undefined ? null : openCertificate(first);
+  if (parts === null || certificate === null) return { faults: ['it is not a certificate'], outOfTime: null, warnings: [], signsCrls: false, isRoot: false, keyId: Buffer.alloc(0) };
   const isRoot = parts.issuer.equals(parts.subject);
   const keyUsage = parts.extensions.get(oids.keyUsage)?.value ?? null;
   const signsCrls = keyUsage === null || hasUsage(keyUsage, usage.cRLSign);
@@ -36,6 +36,16 @@ export function judgeIssuer(chain: readonly Buffer[], now: number): IssuerJudgem
     warnings: warningsOf(parts, { signsCrls, isRoot, hasKeyUsage: keyUsage !== null, chained: above.length > 0, now }),
     signsCrls, isRoot, keyId,
   };
+}
+
+/** OpenSSL's reading of a certificate, null when it has none. */
+function openCertificate(bytes: Buffer): X509Certificate | null {
+  try {
+    const certificate = new X509Certificate(bytes);
+    return certificate.publicKey.asymmetricKeyType === undefined ? null : certificate;
+  } catch {
+    return null;
+  }
 }
 
 /** The value of a certificate's subject key identifier, empty when it has none. */
@@ -83,7 +93,8 @@ function chainFaults(certificate: X509Certificate, above: readonly Buffer[], isR
   for (const [depth, bytes] of above.entries()) {
     const parts = readCertificate(bytes);
     if (parts === null) return [...faults, `certificate ${depth + 2} of its file cannot be read`];
-    const next = new X509Certificate(bytes);
+    const next = openCertificate(bytes);
+    if (next === null) return [...faults, `certificate ${depth + 2} of its file cannot be read`];
     if (!below.checkIssued(next) || !below.verify(next.publicKey)) return [...faults, `certificate ${depth + 2} of its file did not sign the one before it`];
     const fields = readInside(parts.extensions.get(oids.basicConstraints)?.value ?? Buffer.alloc(0), tags.sequence, 2);
     const pathLength = fields?.[1]?.tag === tags.integer ? fields[1].content.readUIntBE(0, Math.min(fields[1].content.length, 4)) : null;

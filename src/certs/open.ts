@@ -8,7 +8,7 @@ import type { Leaf, LeafKeyType, LeafRequest, Revocation } from '../core/flow.ts
 import type { Limits } from '../core/limits.ts';
 import type { Logger } from '../core/log.ts';
 import type { Meter } from '../core/meters.ts';
-import { IssuerError, openAuthority } from './authority.ts';
+import { openAuthority } from './authority.ts';
 import type { Issuer } from './authority.ts';
 import { createLeafCache } from './cache.ts';
 import type { Signer } from './cache.ts';
@@ -17,6 +17,7 @@ import type { CrlStore } from './crl-store.ts';
 import type { IssuerAddresses } from './emulate.ts';
 import { createFile, foreignBits, makeFolder, readIfThere } from './files.ts';
 import { openIssuedRecord } from './issued.ts';
+import { IssuerError } from './issuer-error.ts';
 import { issuerFacts, oneLine } from './issuer-info.ts';
 import type { IssuerInfo } from './issuer-info.ts';
 import { startLeafKeys } from './leaf-keys.ts';
@@ -164,8 +165,8 @@ async function openSigners({ stateDir, issuer: main, issuers = {}, clock }: Cert
   return { main: signer(own, true), others, untrusted: signer(untrusted, false) };
 }
 
-/** The untrusted issuer's certificate is handed to nobody, so no leaf points to it. */
-function addressesOf(issuer: Issuer, options: IssuerOptions, isDefault: boolean, shown: boolean): IssuerAddresses {
+/** Where clients of an issuer find its data. `shown`: its certificate is handed out (never that of the untrusted issuer). */
+export function addressesOf(issuer: Issuer, options: IssuerOptions, isDefault: boolean, shown: boolean): IssuerAddresses {
   const { hosts, enabled } = options.crl;
   const at = (path: string): string[] => hosts.map((host) => `http://${host}${path}`);
   return {

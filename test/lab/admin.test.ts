@@ -130,9 +130,9 @@ labFile('admin', async ({ lab, certificates }) => {
     });
 
     it('the command line shows the same sessions', async () => {
-      const shown = await file.lab.gateway.mustRun([...sallyport, 'sessions', 'protocol=sips', '--json']);
+      const shown = await file.lab.gateway.mustRun([...sallyport, 'sessions', '-c', at.gateway.configFile, 'protocol=sips', '--json']);
       expect(shown).toContain((await at.gateway.sessions('protocol=sips'))[0]?.id);
-      const table = await file.lab.gateway.mustRun([...sallyport, 'sessions']);
+      const table = await file.lab.gateway.mustRun([...sallyport, 'sessions', '-c', at.gateway.configFile]);
       for (const name of expected) expect(table).toContain(name);
     });
 

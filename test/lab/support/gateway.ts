@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import type { ConfigInput } from '../../../src/config/schema.ts';
 import type { Session, SessionPage } from '../../../src/core/flow.ts';
-import type { Program } from '../../support/program.ts';
+import { describeResult, type Program } from '../../support/program.ts';
 import type { LabCertificates } from './certificates.ts';
 import { labConfig, type ConfigChanges } from './config.ts';
 import type { Lab } from './lab.ts';
@@ -60,7 +60,7 @@ export class Gateway {
     try {
       await program.waitUntil(async () => (await gateway.api('/readyz')).status === 200, 'become ready', 30_000);
       copyFileSync(join(gateway.stateFolder, 'ca.pem'), gateway.caFile);
-      await applyRules(lab.gateway, configFile, config);
+      await applyRules(lab.gateway, configFile);
     } catch (error) {
       await program.stop();
       throw error;
@@ -145,19 +145,64 @@ export class Gateway {
     return [this.program.pid, ...this.workerPids()].reduce((sum, pid) => sum + residentBytes(pid), 0);
   }
 
+  /** Established connections to the servers' network once no session is active; empty when sessions still are. */
+  async #leftConnections(): Promise<string> {
+    const end = Date.now() + lastPacketsMs;
+    for (;;) {
+      if ((await this.sessions('state=active')).length > 0) return '';
+      const listing = await this.#lab.gateway.mustRun(['ss', '-Htn', 'state', 'established', 'dst', '10.77.2.0/24', 'or', 'dst', 'fd77:2::/64']);
+      if (listing.trim() === '' || Date.now() > end) return listing.trim();
+      await sleep(pollMs);
+    }
+  }
+
   /** Process ids of its workers. */
   workerPids(): number[] {
     const { pid } = this.program;
     return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').map(Number).filter((child) => child > 0);
   }
 
-  /** Ends it: no internal error may have been counted, and SIGTERM must lead to exit code 0. */
+  /** Ends it: no internal error may have been counted, no connection to a server outlive its session, and SIGTERM must lead to exit code 0. */
+  async stop(): Promise<void> {
+    if (!this.program.running) throw new Error(`the gateway ended by itself:\n${this.program.output()}`);
+    const faults: string[] = [];
+    const internalErrors = await this.metric('internal_errors_total');
+    if (internalErrors !== 0) faults.push(`internal_errors_total is ${internalErrors}`);
+    const left = await this.#leftConnections();
+    if (left !== '') faults.push(`connections to servers outlived their sessions:\n${left}`);
+    const { code, signal } = await this.program.stop(stopMs);
+    if (code !== 0) faults.push(`SIGTERM led to ${code ?? signal ?? '?'} instead of exit code 0`);
+    const removed = await removeRules(this.#lab.gateway, this.configFile);
+    if (removed.code !== 0) faults.push(`the rules could not be removed: ${describeResult(removed)}`);
+    if (faults.length > 0) throw new Error(`${faults.join('\n')}\n${this.program.output()}`);
+  }
+
+  /** Established connections to the servers' network once no session is active; empty when sessions still are. */
+  async #leftConnections(): Promise<string> {
+    const end = Date.now() + lastPacketsMs;
+    for (;;) {
+      if ((await this.sessions('state=active')).length > 0) return '';
+      const listing = await this.#lab.gateway.mustRun(['ss', '-Htn', 'state', 'established', 'dst', '10.77.2.0/24', 'or', 'dst', 'fd77:2::/64']);
+      if (listing.trim() === '' || Date.now() > end) return listing.trim();
+      await sleep(pollMs);
+    }
+  }
+
+  /** Process ids of its workers. */
+  workerPids(): number[] {
+    const { pid } = this.program;
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').map(Number).filter((child) => child > 0);
+  }
+
+  /** Ends it: no internal error may have been counted, no connection to a server outlive its session, and SIGTERM must lead to exit code 0. */
   async stop(): Promise<void> {
     try {
       if (!this.program.running) throw new Error(`the gateway ended by itself:\n${this.program.output()}`);
       const internalErrors = await this.metric('internal_errors_total');
+      const leaked = await this.#leftConnections();
       const { code, signal } = await this.program.stop(20_000);
       if (internalErrors !== 0) throw new Error(`internal_errors_total is ${internalErrors}:\n${this.program.output()}`);
+      if (leaked !== '') throw new Error(`connections to servers outlived their sessions:\n${leaked}${this.program.output()}`);
       if (code !== 0) throw new Error(`SIGTERM led to ${code ?? signal ?? '?'} instead of exit code 0:\n${this.program.output()}`);
     } finally {
       await this.program.stop();
@@ -165,6 +210,11 @@ export class Gateway {
     }
   }
 }
+
+/** shutdownGraceMs and some more. */
+const stopMs = 20_000;
+/** How long a closed session's last packets may take. */
+const lastPacketsMs = 1_500;
 
 function residentBytes(pid: number): number {
   try {

@@ -9,7 +9,8 @@ import type { Dialect } from './names.ts';
 /** How messages are put into the stream. */
 export type Framing = 'ms' | 'rfc' | 'ssltcp';
 /**
- * `control`: a control message is complete, or as much of it as is looked into. `data`: the head of a data frame was read.
+ * `control`: a control message is complete, or as much of it as is looked into. `data`: the head of a data frame was read, or
+ * a run of whole data frames of one kind.
  * `part`: bytes inside a frame. `opaque`: bytes that are no longer framed. `end`: the chunk is used up.
  */
 export type Step = 'control' | 'data' | 'part' | 'opaque' | 'end';
@@ -24,22 +25,27 @@ export interface WalkerOptions {
 
 /** Enough for every head: 4 bytes of frame, 8 of session id, 28 up to the end of the cookie attribute. */
 const headBytesMax = 40;
+/** A smallest RTP header (RFC 3550 section 5.1). */
+export const rtpHeaderBytes = 12;
 const empty = Buffer.alloc(0);
 
 /** One direction's walker. After each step the fields tell what was met; `from` and `to` are offsets in the chunk. */
 export class FrameWalker {
   from = 0;
   to = 0;
-  /** control: the whole frame, as far as looked into (a view of the chunk where possible). */
-  frame: Buffer = empty;
+  /** control: the frame is `bytes` from `start` to `end`, as far as looked into: in the chunk itself where it lay in it whole. */
+  bytes: Buffer = empty;
+  start = 0;
+  end = 0;
   /** control: bytes before the message; data: bytes before the payload. */
   headerBytes = 0;
   /** control: false when the frame is longer than is looked into. */
   whole = true;
   dialect: Dialect;
-  /** data: length and first byte of the payload (-1 when empty), and the RFC channel (0 when there is none). */
+  /** data: frames and their payload, whether one looks like RTP, and the RFC channel (0 when there is none). */
+  frames = 0;
   payloadBytes = 0;
-  firstByte = -1;
+  rtp = false;
   channel = 0;
   /** Bytes of this frame from earlier chunks that no step showed as free to pass on: only ever a data frame's head. */
   carried: Buffer = empty;
@@ -64,6 +70,11 @@ export class FrameWalker {
     this.#hello = options.hello;
     this.#messageBytesMax = options.messageBytesMax;
     this.dialect = options.framing === 'ms' ? 'ms' : 'rfc';
+  }
+
+  /** control: the message without its frame head, as a view. */
+  get message(): Buffer {
+    return this.bytes.subarray(this.start + this.headerBytes, this.end);
   }
 
   /** True between two frames: nothing of a frame has been read without its end. */
@@ -136,14 +147,36 @@ export class FrameWalker {
     if (kind === 'control') return this.#controlStep(before);
     const step = Math.min(this.#total - before, this.#chunk.length - this.#at);
     this.#left = this.#total - before - step;
-    return this.#moveTo(this.#at + step, kind === 'hello' ? 'part' : 'data');
+    if (kind === 'hello') return this.#moveTo(this.#at + step, 'part');
+    return this.#moveTo(before === 0 && this.#left === 0 && this.headerBytes === 4 ? this.#run(this.#at + step) : this.#at + step, 'data');
+  }
+
+  /** Media comes in runs: whole frames that begin as the one just read are counted in one go. Answers where they end. */
+  #run(at: number): number {
+    const bytes = this.#chunk;
+    const first = bytes[this.#at];
+    const second = bytes[this.#at + 1];
+    const roundUp = this.#framing === 'rfc' ? 3 : 0;
+    let from = at;
+    while (from + 4 <= bytes.length && bytes[from] === first && bytes[from + 1] === second) {
+      const length = ((bytes[from + 2] ?? 0) << 8) | (bytes[from + 3] ?? 0);
+      const next = from + 4 + ((length + roundUp) & ~roundUp);
+      if (next > bytes.length) break;
+      this.frames += 1;
+      this.payloadBytes += length;
+      if (length >= rtpHeaderBytes && ((bytes[from + 4] ?? 0) & 0xc0) === 0x80) this.rtp = true;
+      from = next;
+    }
+    return from;
   }
 
   #controlStep(before: number): Step {
     const want = Math.min(this.#total, this.headerBytes + this.#messageBytesMax);
     this.whole = want === this.#total;
     if (before === 0 && this.#chunk.length - this.#at >= want) {
-      this.frame = this.#chunk.subarray(this.#at, this.#at + want);
+      this.bytes = this.#chunk;
+      this.start = this.#at;
+      this.end = this.#at + want;
       this.#left = this.#total - want;
       return this.#moveTo(this.#at + want, 'control');
     }
@@ -159,7 +192,9 @@ export class FrameWalker {
     this.#chunk.copy(held, this.#heldLength, this.#at, this.#at + step);
     this.#heldLength += step;
     if (this.#heldLength < held.length) return this.#moveTo(this.#at + step, 'part');
-    this.frame = held;
+    this.bytes = held;
+    this.start = 0;
+    this.end = held.length;
     this.#held = null;
     this.#left = this.#total - held.length;
     return this.#moveTo(this.#at + step, 'control');
@@ -202,7 +237,7 @@ export class FrameWalker {
         return this.#dataHead(bytes, at, available);
       case 0xff10:
         if (length < 8) return 'bad';
-        this.headerBytes = 12;
+        this.headerBytes = 12; // Not 4: these frames never run, as each has its own session id.
         if (available < 12 + Math.min(28, length - 8)) return 'more';
         return length - 8 >= 28 && looksLike('ms', bytes, at + 12) ? 'control' : this.#dataHead(bytes, at, available);
       default:
@@ -250,8 +285,10 @@ export class FrameWalker {
   /** A data frame's facts; its first payload byte must be there, so that what is seen does not hang on the split. */
   #dataHead(bytes: Buffer, at: number, available: number, length = this.#total - this.headerBytes): 'more' | 'data' {
     if (length > 0 && available <= this.headerBytes) return 'more';
+    this.frames = 1;
     this.payloadBytes = length;
-    this.firstByte = length === 0 ? -1 : bytes.readUInt8(at + this.headerBytes);
+    // Version 2 in the first two bits: RTP, as RFC 7983 tells it from STUN, DTLS and channels.
+    this.rtp = length >= rtpHeaderBytes && ((bytes[at + this.headerBytes] ?? 0) & 0xc0) === 0x80;
     this.channel = 0;
     return 'data';
   }

@@ -41,8 +41,7 @@ export class Judge {
 
   /** The refusal of the control frame the walker is at, or null to let it pass. Responses are never judged: their requests were. */
   control(walker: FrameWalker): Refused | null {
-    const { headerBytes, frame, dialect } = walker;
-    const message = headerBytes === 0 ? frame : frame.subarray(headerBytes);
+    const { message, dialect } = walker;
     const name = messageName(dialect, message.readUInt16BE(0));
     if (isResponse(name) || (this.#toward === 'toClient' && !name.endsWith('-indication') && name !== 'connection-attempt')) return null;
     const decoded = decodeMessage(message, dialect);
@@ -67,7 +66,7 @@ export class Judge {
     if (this.#toward === 'toClient') return { answer: null };
     this.#parts.observer.refused(message, walker.dialect, code);
     const answer = encodeErrorResponse(message, walker.dialect, code, reason);
-    return { answer: answer === null ? null : framed(this.#parts.framing, answer, walker.frame.subarray(0, walker.headerBytes)) };
+    return { answer: answer === null ? null : framed(this.#parts.framing, answer, walker.bytes.subarray(walker.start, walker.start + walker.headerBytes)) };
   }
 }
 

@@ -55,15 +55,15 @@ export class TurnObserver {
     session.details.turn = this.details;
   }
 
-  /** A control message, unframed. Answers true when the stream carries no more frames after it (RFC 6062 ConnectionBind). */
-  control(bytes: Buffer, dialect: Dialect, toward: Toward): boolean {
-    const name = messageName(dialect, bytes.readUInt16BE(0));
+  /** The control message at `start` of `bytes`. Answers true when the stream carries no more frames after it (RFC 6062 ConnectionBind). */
+  control(bytes: Buffer, start: number, end: number, dialect: Dialect, toward: Toward): boolean {
+    const name = messageName(dialect, bytes.readUInt16BE(start));
     this.#count(name);
     if (name === 'data-indication' || name === 'send' || name === 'send-indication') {
-      this.#traffic.relayed(bytes, dialect, toward);
+      this.#traffic.relayed(bytes, start, end, dialect, toward);
       return false;
     }
-    const message = decodeMessage(bytes, dialect);
+    const message = decodeMessage(bytes.subarray(start, end), dialect);
     if (message === null) return false;
     if (dialect === 'ms') this.details.version = numberOf(message, msAttributes['ms-version']) ?? this.details.version;
     if (toward === 'toUpstream') this.#request(message);
@@ -71,10 +71,11 @@ export class TurnObserver {
     return false;
   }
 
-  /** A data frame's head: MS-TURN type 03, ChannelData, multiplexed or ssltcp media. */
-  data(payloadBytes: number, firstByte: number, channel: number, toward: Toward): void {
-    this.#count(channel === activeChannel ? 'data-frame' : 'channel-data');
-    this.#traffic.frame(channel, payloadBytes, firstByte, toward);
+  /** Data frames: MS-TURN type 03, ChannelData, multiplexed or ssltcp media. */
+  data(frames: number, payloadBytes: number, rtp: boolean, channel: number, toward: Toward): void {
+    this.#count(channel === activeChannel ? 'data-frame' : 'channel-data', frames);
+    if (rtp) this.details.rtpSeen = true;
+    this.#traffic.frames(frames, channel, payloadBytes, toward);
   }
 
   /** A request that policy refused: it never reaches the server. */
@@ -113,8 +114,8 @@ export class TurnObserver {
     this.#flush();
   }
 
-  #count(name: TurnMessageName): void {
-    this.details.messages[name] = (this.details.messages[name] ?? 0) + 1;
+  #count(name: TurnMessageName, step = 1): void {
+    this.details.messages[name] = (this.details.messages[name] ?? 0) + step;
   }
 
   // ---- Requests and responses

@@ -94,9 +94,8 @@ class FirstRequest {
     for (let step = walker.next(); step !== 'end'; step = walker.next()) {
       if (step === 'opaque' || step === 'data') return null;
       if (step !== 'control') continue;
-      const message = walker.frame.subarray(walker.headerBytes);
-      const answer = encodeErrorResponse(message, walker.dialect, this.#status, this.#reason);
-      return answer === null ? null : framed(this.#framing, answer, walker.frame.subarray(0, walker.headerBytes));
+      const answer = encodeErrorResponse(walker.message, walker.dialect, this.#status, this.#reason);
+      return answer === null ? null : framed(this.#framing, answer, walker.bytes.subarray(walker.start, walker.start + walker.headerBytes));
     }
     return this.#bytesRead > this.#deps.limits.peekBytesMax ? null : 'more';
   }

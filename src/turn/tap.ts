@@ -148,8 +148,8 @@ export class TurnTap implements Tap {
   }
 
   #data(): void {
-    const { payloadBytes, firstByte, channel } = this.#walker;
-    this.#parts.observer.data(payloadBytes, firstByte, channel, this.#toward);
+    const { frames, payloadBytes, rtp, channel } = this.#walker;
+    this.#parts.observer.data(frames, payloadBytes, rtp, channel, this.#toward);
   }
 
   /** Rules are asked once whether an unframed stream may pass. */
@@ -164,8 +164,7 @@ export class TurnTap implements Tap {
     const { observer, meter } = this.#parts;
     const walker = this.#walker;
     if (!walker.whole) meter.add('limits_hit_total', ['turnMessageBytesMax']);
-    const message = walker.headerBytes === 0 ? walker.frame : walker.frame.subarray(walker.headerBytes);
-    if (!observer.control(message, walker.dialect, this.#toward)) return;
+    if (!observer.control(walker.bytes, walker.start + walker.headerBytes, walker.end, walker.dialect, this.#toward)) return;
     this.giveUp(dataConnection, true);
     this.other?.giveUp(dataConnection, true);
   }
@@ -240,8 +239,8 @@ class Outgoing {
 
   /** A judged control frame: part of the chunk where it lay in it whole. */
   frame(walker: FrameWalker): void {
-    if (walker.frame.length === walker.to - walker.from) this.region(walker.from, walker.to);
-    else this.piece(walker.frame);
+    if (walker.bytes === this.#chunk) this.region(walker.start, walker.end);
+    else this.piece(walker.bytes);
   }
 
   frameEnd(): void {

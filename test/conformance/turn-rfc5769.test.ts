@@ -61,7 +61,7 @@ describe.each(vectors)('$name', ({ name, key, type, fingerprint, transaction, so
       for (const piece of [stream.subarray(0, cut), stream.subarray(cut)]) {
         walker.feed(piece);
         for (let step = walker.next(); step !== 'end'; step = walker.next()) {
-          if (step === 'control') frames.push(walker.frame.toString('hex'));
+          if (step === 'control') frames.push(walker.message.toString('hex'));
         }
       }
       expect(frames).toEqual([vector(name).toString('hex'), vector(name).toString('hex')]);

@@ -65,8 +65,9 @@ labFile('unknown protocols', async ({ lab, certificates }) => {
 
   describe.each(modes)('through %s, unknown denied', (mode) => {
     // The reference's deny-unknown policy (CONTRACT "Config").
-    const denyUnknown = { name: 'deny-unknown', when: { tls: 'intercepted', not: { protocol: ['https', 'sips', 'ms-turn'] } }, then: 'deny' } as const;
-    const at = gatewayFor(file, { mode, policy: { protocol: [denyUnknown] } });
+    const at = gatewayFor(file, {
+      mode, policy: { protocol: [{ name: 'deny-unknown', when: { tls: 'intercepted', not: { protocol: ['https', 'sips', 'ms-turn'] } }, then: 'deny' }] },
+    });
 
     it('it is refused, the session says PROTOCOL_DENIED, and not a byte reaches the server', async () => {
       const known = (await servers.records('tls-echo', 0)).length;

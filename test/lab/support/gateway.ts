@@ -176,39 +176,6 @@ export class Gateway {
     if (removed.code !== 0) faults.push(`the rules could not be removed: ${describeResult(removed)}`);
     if (faults.length > 0) throw new Error(`${faults.join('\n')}\n${this.program.output()}`);
   }
-
-  /** Established connections to the servers' network once no session is active; empty when sessions still are. */
-  async #leftConnections(): Promise<string> {
-    const end = Date.now() + lastPacketsMs;
-    for (;;) {
-      if ((await this.sessions('state=active')).length > 0) return '';
-      const listing = await this.#lab.gateway.mustRun(['ss', '-Htn', 'state', 'established', 'dst', '10.77.2.0/24', 'or', 'dst', 'fd77:2::/64']);
-      if (listing.trim() === '' || Date.now() > end) return listing.trim();
-      await sleep(pollMs);
-    }
-  }
-
-  /** Process ids of its workers. */
-  workerPids(): number[] {
-    const { pid } = this.program;
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').map(Number).filter((child) => child > 0);
-  }
-
-  /** Ends it: no internal error may have been counted, no connection to a server outlive its session, and SIGTERM must lead to exit code 0. */
-  async stop(): Promise<void> {
-    try {
-      if (!this.program.running) throw new Error(`the gateway ended by itself:\n${this.program.output()}`);
-      const internalErrors = await this.metric('internal_errors_total');
-      const leaked = await this.#leftConnections();
-      const { code, signal } = await this.program.stop(20_000);
-      if (internalErrors !== 0) throw new Error(`internal_errors_total is ${internalErrors}:\n${this.program.output()}`);
-      if (leaked !== '') throw new Error(`connections to servers outlived their sessions:\n${leaked}${this.program.output()}`);
-      if (code !== 0) throw new Error(`SIGTERM led to ${code ?? signal ?? '?'} instead of exit code 0:\n${this.program.output()}`);
-    } finally {
-      await this.program.stop();
-      await removeRules(this.#lab.gateway, this.configFile);
-    }
-  }
 }
 
 /** shutdownGraceMs and some more. */

@@ -119,6 +119,8 @@ export class SipFramer {
     while (at < chunk.length) {
       const byte = chunk[at];
       if (this.#halfBlank) {
+        // What came before is told first, so that the fault stands alone at every split.
+        if (byte !== lf && at > start) break;
         if (byte !== lf) return this.#fail(malformed('a lone CR between messages'));
         this.#halfBlank = false;
         this.#blankLines += 1;

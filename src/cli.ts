@@ -43,4 +43,6 @@ async function main(): Promise<number> {
   }
 }
 
+// `sallyport ... | head` closes the pipe when it has seen enough; that is no fault.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 process.exitCode = await main();

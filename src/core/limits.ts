@@ -52,7 +52,6 @@ export const limitTable = {
   clientSilentLeaveMs: ms(3 * second, 0, 1 * minute, 'A client that closes without a byte this soon after the handshake is taken to have refused the certificate.'),
   upstreamContextsMax: count(256, 8, 10_000, 'Cached secure contexts for upstream, one for each class of client offer.'),
   ticketLifetimeMs: ms(2 * hour, 0, 7 * day, 'How long a client may resume.'),
-  upstreamTlsSessionsMax: count(10_000, 0, 1_000_000, 'Remembered TLS sessions of servers.'),
 
   // Certificates
   identitiesMax: count(10_000, 1, 1_000_000, 'Emulated certificates held; about 4 KiB each.'),
@@ -79,6 +78,13 @@ export const limitTable = {
   httpTrailerBytesMax: bytes(16 * kiB, 256, 1 * miB, 'A trailer section.'),
   httpHeadMs: ms(60 * second, 100, 1 * hour, 'A request or response head, from its first byte to its end.'),
   httpIdleMs: ms(5 * minute, 100, 1 * day, 'An HTTP connection on which nothing moves.'),
+
+  http2StreamsMax: count(128, 1, 10_000, 'Requests open at once on one HTTP/2 connection.'),
+  http2StreamWindowBytes: bytes(256 * kiB, 64 * kiB, 16 * miB, 'What one HTTP/2 stream may have on its way to us unread.'),
+  http2ConnectionWindowBytes: bytes(1 * miB, 64 * kiB, 64 * miB, 'The same for all streams of one HTTP/2 connection: bounds what they hold together.'),
+  http2ResetsPerSecondMax: rate(100, 1, 100_000, 'Streams a client may reset in one second before the connection ends with HTTP2_FLOOD (rapid reset).'),
+  http2SettingsPerSecondMax: rate(32, 1, 10_000, 'SETTINGS of a client in one second before the connection ends with HTTP2_FLOOD.'),
+  http2AuthoritiesMax: count(64, 1, 10_000, 'Authorities of one HTTP/2 connection whose verdict is remembered.'),
 
   // SIP
   sipStartLineBytesMax: bytes(8 * kiB, 256, 1 * miB, 'A SIP start line.'),
@@ -108,8 +114,6 @@ export const limitTable = {
   lingerMs: ms(2 * second, 0, 1 * minute, 'How long a failed flow\'s last words may take to leave before its sockets are dropped.'),
   injectBytesMax: bytes(64 * kiB, 1 * kiB, 1 * miB, 'Answers of our own that wait for a gap between frames of the other direction.'),
 
-  // Learned bypass
-  learnedMax: count(10_000, 1, 1_000_000, 'Remembered refusals and bypasses.'),
 
   // Sessions and admin
   sessionsClosedMax: count(10_000, 0, 1_000_000, 'Closed sessions kept for the console and the API, in each process.'),
@@ -126,7 +130,6 @@ export const limitTable = {
   metricWordsMax: count(256, 16, 10_000, 'Words of one metric label that no table lists (methods, services); beyond it they count as `other`.'),
   workerCallsMax: count(256, 1, 10_000, 'Questions to one worker that wait for their answer; more are refused.'),
   workerAnswerMs: ms(2 * second, 100, 1 * minute, 'How long the primary waits for a worker\'s part of an answer.'),
-  admissionAnswerMs: ms(1 * second, 10, 1 * minute, 'How long a worker waits for the primary\'s word on a busy client.'),
   workerRestartMs: ms(1 * second, 10, 5 * minute, 'Pause before a worker that ended unasked is replaced.'),
   shutdownGraceMs: ms(10 * second, 0, 1 * day, 'How long flows may go on after SIGTERM.'),
   toolMs: ms(10 * second, 100, 5 * minute, 'One run of nft or ip by `sallyport net` and `doctor`.'),

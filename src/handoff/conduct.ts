@@ -4,7 +4,7 @@
 import { FlowError, toFlowError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import type { DetectSwitches, EntryDeps, Flow, Handled, Session, SslVerdict } from '../core/flow.ts';
-import { detectedNames, shownName } from '../core/protocols.ts';
+import { detectedNames, protocolRows, shownName } from '../core/protocols.ts';
 import type { DetectedName, ProtocolName } from '../core/protocols.ts';
 import { relay } from '../core/relay.ts';
 import { isClientHello } from '../tls/client-hello.ts';
@@ -169,7 +169,8 @@ async function handOff(round: Round, deps: ConductDeps, row: DetectedName, handl
 function strayCode(found: Detection, flow: Flow, deps: ConductDeps): ErrorCode | null {
   if (flow.depth > 0) return null;
   if (found.stalled !== null) return found.stalled;
-  const known = found.row === 'ms-turn' || found.row === 'ssltcp' || found.row === 'turn';
+  // What TURN clients send to port 443 is known, whatever it looks like.
+  const known = found.row !== null && protocolRows[found.row].groups.some((group) => group === 'turn-any');
   return deps.serviceType === 'ssl' && !known ? 'NOT_TLS' : null;
 }
 

@@ -137,7 +137,7 @@ export class FrameWalker {
       this.#headLength = available;
       return this.#moveTo(this.#chunk.length, 'part');
     }
-    this.#first = false;
+    if (kind !== 'hello') this.#first = false;
     this.#headLength = 0;
     this.carried = before === 0 ? empty : Buffer.from(this.#head.subarray(0, before));
     if (kind === 'bad') {
@@ -267,13 +267,13 @@ export class FrameWalker {
 
   /** Two bytes of length, then STUN of either dialect or media. Some peers frame as RFC 8656 does: the cookie's place tells. */
   #readSsltcp(bytes: Buffer, at: number, available: number): 'more' | 'bad' | 'control' | 'data' {
-    if (available < 2) return 'more';
+    if (available < (this.#first ? 8 : 2)) return 'more';
     const length = bytes.readUInt16BE(at);
-    if (available < 2 + Math.min(28, length)) return 'more';
-    if (this.#first && available >= 8 && bytes.readUInt32BE(at + 4) === rfcCookie) {
+    if (this.#first && bytes.readUInt32BE(at + 4) === rfcCookie) {
       this.#framing = 'rfc';
       return this.#readRfc(bytes, at, available);
     }
+    if (available < 2 + Math.min(28, length)) return 'more';
     this.headerBytes = 2;
     this.#total = 2 + length;
     const isRfc = length >= 20 && looksLike('rfc', bytes, at + 2);

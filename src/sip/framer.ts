@@ -27,6 +27,7 @@ const lf = 10;
 const space = 32;
 const tab = 9;
 const backslash = 92;
+const lineEndBytes = 2;
 /** A head in pieces is taken from a chunk in steps of this size, so that what follows it is hardly copied in vain. */
 const copyStepBytes = 2048;
 
@@ -215,7 +216,7 @@ export class SipFramer {
   #scan(bytes: Buffer, base: number, available: number): Scan {
     const { sipStartLineBytesMax, sipHeadersBytesMax } = this.#limits;
     for (;;) {
-      const bound = this.#lineStart === 0 ? sipStartLineBytesMax : this.head.startLineBytes + sipHeadersBytesMax;
+      const bound = this.#lineStart === 0 ? sipStartLineBytesMax : this.head.startLineBytes + lineEndBytes + sipHeadersBytesMax;
       const stop = base + Math.min(available, bound);
       let at = base + this.#scanned;
       let byte = 0;
@@ -233,7 +234,7 @@ export class SipFramer {
         return this.#fail(malformed(byte === cr ? 'a lone CR in a head' : byte === lf ? 'a lone LF in a head' : 'a NUL in a head'));
       }
       const line = this.#lineStart;
-      this.#lineStart = this.#scanned += 2;
+      this.#lineStart = this.#scanned += lineEndBytes;
       const problem = line === 0 ? this.#startLine(bytes, base, at) : this.#line(bytes, base, base + line, at);
       if (problem === null) continue;
       if (problem !== 'end') return this.#fail(typeof problem === 'string' ? malformed(problem) : problem);

@@ -7,6 +7,8 @@ import { limitsWith } from '../../../src/core/limits.ts';
 import type { Limits } from '../../../src/core/limits.ts';
 import { silentLogger } from '../../../src/core/log.ts';
 import type { Meter, MeterName } from '../../../src/core/meters.ts';
+import { SipFramer } from '../../../src/sip/framer.ts';
+import type { SipHead } from '../../../src/sip/headers.ts';
 
 export const limits: Limits = limitsWith();
 
@@ -159,4 +161,12 @@ export class Reader {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }
+}
+
+/** A framed head of one message, for tests of what reads heads. */
+export function headOf(bytes: Buffer): SipHead {
+  const framer = new SipFramer(limits);
+  framer.feed(bytes);
+  if (framer.next() !== 'head') throw new Error(`no head: ${framer.fault?.detail ?? 'not whole'}`);
+  return framer.head;
 }

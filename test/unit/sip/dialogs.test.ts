@@ -1,0 +1,97 @@
+// Calls and subscriptions: states, ends, media, bounds, and the gauge.
+
+import { beforeEach, describe, expect, test } from 'vitest';
+import type { SipDialog, SipSubscription } from '../../../src/core/flow.ts';
+import { limitsWith } from '../../../src/core/limits.ts';
+import { Dialogs, Subscriptions } from '../../../src/sip/dialogs.ts';
+import { headOf, limits, request, response } from './support.ts';
+
+let list: SipDialog[];
+let gauge: number;
+let forgotten: number;
+beforeEach(() => {
+  [list, gauge, forgotten] = [[], 0, 0];
+});
+
+const dialogs = (bounds = limits): Dialogs => new Dialogs(list, bounds, { changed: (step) => { gauge += step; }, forgotten: () => { forgotten += 1; } });
+const invite = (callId = 'call-1') => headOf(request('INVITE', [], '', callId));
+const answer = (status: number, callId = 'call-1') => headOf(response(status, 'INVITE', [], '', callId));
+
+describe('a call', () => {
+  test.each<[string, number[], SipDialog['state'], number]>([
+    ['tries', [], 'trying', 1], ['100 tells nothing', [100], 'trying', 1], ['rings', [100, 180], 'ringing', 1], ['early media', [183], 'ringing', 1], ['is confirmed', [180, 200], 'confirmed', 1],
+    ['is busy', [180, 486], 'failed', 0], ['is cancelled', [487], 'failed', 0], ['is redirected', [302], 'failed', 0], ['is challenged', [401], 'trying', 1], ['is challenged by a proxy', [407], 'trying', 1],
+    ['late answers of other branches change nothing', [200, 180, 486], 'confirmed', 1],
+  ])('%s', (_name, statuses, state, watched) => {
+    const watch = dialogs();
+    watch.invite(invite());
+    for (const status of statuses) watch.invited(answer(status));
+    expect([list.map((row) => row.state), gauge]).toEqual([[state], watched]);
+  });
+
+  test('ends by BYE from either side, once, and may begin again', () => {
+    const watch = dialogs();
+    watch.invite(invite());
+    watch.invited(answer(200));
+    watch.invite(invite());
+    expect(list).toHaveLength(1);
+    watch.bye(headOf(request('BYE')));
+    watch.bye(headOf(request('BYE')));
+    expect([list[0]?.state, gauge, watch.isWatched(invite())]).toEqual(['ended', 0, null]);
+    watch.invite(invite());
+    expect([list.length, gauge]).toEqual([2, 1]);
+  });
+
+  test('names its parties and describes its media; a later description replaces its side\'s', () => {
+    const watch = dialogs();
+    watch.invite(invite());
+    const sdp = (address: string, codecs: string) => Buffer.from(`v=0\r\nc=IN IP4 ${address}\r\nm=audio 4 RTP/AVP ${codecs}\r\n`);
+    watch.describe('call-1', 'client', sdp('10.0.0.1', '0 8'));
+    expect(list).toMatchObject([{ from: 'sip:alice@contoso.test', to: 'sip:bob@contoso.test', media: ['audio 10.0.0.1:4'], codecs: ['PCMU', 'PCMA'] }]);
+    watch.describe('call-1', 'upstream', sdp('10.0.0.2', '8'));
+    expect(list).toMatchObject([{ media: ['audio 10.0.0.1:4', 'audio 10.0.0.2:4'], codecs: ['PCMA'] }]);
+    watch.describe('call-1', 'client', sdp('10.0.0.3', '8'));
+    expect(list[0]?.media).toEqual(['audio 10.0.0.3:4', 'audio 10.0.0.2:4']);
+    watch.describe('other', 'client', sdp('10.0.0.9', '8'));
+    expect(list).toHaveLength(1);
+  });
+});
+
+test('full: the oldest call is forgotten; the list keeps live calls longest', () => {
+  const watch = dialogs(limitsWith({ sipDialogsMax: 3, sessionDetailsMax: 3 }));
+  for (const callId of ['a', 'b', 'c']) watch.invite(invite(callId));
+  watch.bye(headOf(request('BYE', [], '', 'b')));
+  for (const callId of ['d', 'e']) watch.invite(invite(callId));
+  expect([gauge, forgotten, list.map((row) => row.callId)]).toEqual([3, 1, ['c', 'd', 'e']]);
+  watch.close();
+  expect(gauge).toBe(0);
+});
+
+describe('a subscription', () => {
+  const subscribe = (more: readonly string[] = []) => headOf(request('SUBSCRIBE', ['Event: presence;id=1', ...more]));
+  const subscribed = (status: number, more: readonly string[] = []) => headOf(response(status, 'SUBSCRIBE', more));
+  const notify = (state: string) => headOf(request('NOTIFY', [`Subscription-State: ${state}`]));
+
+  test.each<[string, (watch: Subscriptions) => void, Partial<SipSubscription>]>([
+    ['is asked for', () => undefined, { event: 'presence', state: 'pending', expiresSeconds: null }],
+    ['is granted', (watch) => watch.subscribed(subscribed(200, ['Expires: 60'])), { state: 'active', expiresSeconds: 60 }],
+    ['is challenged', (watch) => watch.subscribed(subscribed(401)), { state: 'pending' }],
+    ['is refused', (watch) => watch.subscribed(subscribed(489)), { state: 'failed' }],
+    ['is ended by its side', (watch) => { watch.subscribed(subscribed(200, ['Expires: 60'])); watch.subscribe(subscribe(['Expires: 0'])); watch.subscribed(subscribed(200)); }, { state: 'terminated', expiresSeconds: 0 }],
+    ['is notified', (watch) => watch.notify(notify('Active ;expires=30')), { state: 'active', expiresSeconds: 30 }],
+    ['is ended by the server', (watch) => watch.notify(notify('terminated;reason=timeout')), { state: 'terminated' }],
+    ['hears an unknown state', (watch) => watch.notify(notify('odd')), { state: 'pending' }],
+  ])('%s', (_name, act, expected) => {
+    const rows: SipSubscription[] = [];
+    const watch = new Subscriptions(rows, limits);
+    watch.subscribe(subscribe());
+    act(watch);
+    expect(rows).toMatchObject([expected]);
+  });
+
+  test('notifications of nothing are nothing', () => {
+    const rows: SipSubscription[] = [];
+    new Subscriptions(rows, limits).notify(notify('active'));
+    expect(rows).toEqual([]);
+  });
+});

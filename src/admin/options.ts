@@ -33,6 +33,8 @@ export interface AdminOptions {
   readonly capture?: CaptureControl;
   /** The issuer's certificate for clients. */
   ca?(): { readonly pem: string; readonly der: Buffer };
+  /** The same as Apple's configuration profile. */
+  mobileConfig?(): string | Buffer;
   /** Port of the explicit proxy for /proxy.pac, which names the host by which it was fetched. */
   readonly proxyPort?: number;
 }

@@ -11,6 +11,8 @@ export interface AdminRequest {
   readonly id: string;
   /** The parsed JSON body of a POST; undefined when there was none. */
   readonly body: unknown;
+  /** The asker may change things. */
+  readonly writes: boolean;
 }
 
 /** A whole answer, or a function that takes the response over (live streams). */

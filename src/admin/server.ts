@@ -9,6 +9,7 @@ import { createAccess } from './access.ts';
 import type { Access } from './access.ts';
 import { apiRoutes, filterFault } from './api.ts';
 import { caRoutes } from './ca-files.ts';
+import { consoleRoutes } from './console.ts';
 import { AdminFault } from './fault.ts';
 import { isLoopback, parseListen } from './listen.ts';
 import type { AdminOptions } from './options.ts';
@@ -31,7 +32,7 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
   if (!loopback && options.token === null) throw new Error(`admin.listen ${options.listen} can be reached by others: it needs admin.tokenFile`);
   const access = createAccess({ token: options.token, readToken: options.readToken ?? null, loopback, hosts: options.hosts ?? [] });
   const stream = streamRoute(options);
-  const routes: readonly Route[] = [stream.route, ...apiRoutes(options), ...caRoutes(options)];
+  const routes: readonly Route[] = withIndex([stream.route, ...apiRoutes(options), ...caRoutes(options), ...await consoleRoutes()]);
   const server = createServer({
     requestTimeout: options.limits.adminRequestMs,
     headersTimeout: options.limits.adminRequestMs,
@@ -51,6 +52,13 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
       });
     },
   };
+}
+
+/** Adds GET /api: what there is here, and whether the asker may change things. Files of the console are left out. */
+function withIndex(routes: readonly Route[]): readonly Route[] {
+  const names = routes.filter(({ path }) => !path.startsWith('/console/')).map(({ method, path }) => `${method} ${path}`);
+  const index: Route = { method: 'GET', path: '/api', need: 'read', answer: ({ writes }) => json({ routes: [...names, 'GET /api'], writes }) };
+  return [index, ...routes];
 }
 
 function listening(server: Server, host: string, port: number): Promise<void> {
@@ -85,8 +93,9 @@ async function serve(request: IncomingMessage, response: ServerResponse, serving
 }
 
 async function replyTo(request: IncomingMessage, { options, access, routes }: Serving): Promise<Reply> {
-  const url = URL.parse(request.url ?? '', 'http://admin.invalid');
-  if (url === null || request.url?.startsWith('/') !== true) throw new AdminFault(400, 'BAD_URL', 'The request target is not a path.');
+  // Put behind a host of our own making: `//x/y` is a path here, never another host.
+  const url = request.url?.startsWith('/') === true ? URL.parse(`http://admin.invalid${request.url}`) : null;
+  if (url === null) throw new AdminFault(400, 'BAD_URL', 'The request target is not a path.');
   const found = findRoute(routes, request.method ?? '', url.pathname);
   if (!('route' in found)) {
     // An unknown path tells a stranger nothing about who may ask.
@@ -96,7 +105,8 @@ async function replyTo(request: IncomingMessage, { options, access, routes }: Se
   const fault = access(request.headers, found.route.need);
   if (fault !== null) throw fault;
   const body = found.route.method === 'POST' ? await readJson(request, options.limits.apiBodyBytesMax) : undefined;
-  const asked: AdminRequest = { url, headers: request.headers, id: found.id, body };
+  const writes = access(request.headers, 'write') === null;
+  const asked: AdminRequest = { url, headers: request.headers, id: found.id, body, writes };
   return found.route.answer(asked);
 }
 

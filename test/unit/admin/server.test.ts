@@ -23,13 +23,22 @@ async function start(options: TestAdminOptions = {}): Promise<TestAdmin> {
 describe('requests', () => {
   it('unknown paths are 404 and known paths with another method 405, both as JSON', async () => {
     const { ask } = await start();
-    for (const path of ['/nothing', '/api', '/api/sessions/a/b', '/api/sessions/', '/api/explain', '/api/learned', '/api/capture', '//evil', '/api/sessions/%ff']) {
+    for (const path of ['/nothing', '/api/', '/console/', '/console/../server.ts', '/console/index.html', '/api/sessions/a/b', '/api/sessions/', '/api/explain', '/api/learned', '/api/capture', '//evil', '/api/sessions/%ff']) {
       const answer = await ask(path, { token });
       expect(answer.status, path).toBe(404);
       expect(JSON.parse(answer.text)).toMatchObject({ error: 'NOT_FOUND' });
     }
     const answer = await ask('/api/sessions', { method: 'POST', token, body: '{}' });
     expect(answer).toMatchObject({ status: 405, headers: { allow: 'GET' } });
+  });
+
+  it('/api lists what there is, and tells whether the asker may change things', async () => {
+    const { ask } = await start({ config: () => ({}) });
+    const open = JSON.parse((await ask('/api')).text) as { routes: string[]; writes: boolean };
+    expect(open.routes).toEqual(expect.arrayContaining(['GET /api/sessions', 'DELETE /api/sessions/:id', 'GET /api/config', 'GET /']));
+    expect(open.routes).not.toContain('POST /api/explain');
+    expect(open.writes).toBe(false);
+    expect(JSON.parse((await ask('/api', { token })).text)).toMatchObject({ writes: true });
   });
 
   it('HEAD answers as GET without a body, and connections are kept', async () => {

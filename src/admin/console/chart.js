@@ -1,0 +1,72 @@
+// A live line chart by uPlot with a legend that is a table: colours from the style sheet, readable without seeing the lines.
+
+import uPlot from 'uplot';
+import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
+
+/** Line colours; more series than these are summed up as `others`. */
+const seriesMax = 8;
+const heightPx = 180;
+
+/**
+ * `times` are seconds since the epoch, `lines` maps a name to as many values (null where there is none). `write` formats one
+ * value for axis and legend.
+ */
+export function Chart({ title, times, lines, write }) {
+  const box = useRef(null);
+  const plot = useRef(null);
+  const scheme = useScheme();
+  const { names, values } = chosenLines(lines, times.length);
+  const data = [times, ...values];
+
+  useLayoutEffect(() => {
+    const style = getComputedStyle(document.documentElement);
+    const color = (name) => style.getPropertyValue(name).trim();
+    const axis = { stroke: color('--faint'), grid: { stroke: color('--line'), width: 1 }, ticks: { show: false }, font: '12px system-ui, sans-serif' };
+    plot.current = new uPlot({
+      width: box.current.clientWidth, height: heightPx, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } },
+      scales: { y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.1 : 1] } },
+      axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map(write) }],
+      series: [{}, ...names.map((name, index) => ({ label: name, stroke: color(`--series-${index + 1}`), width: 2, points: { show: false }, spanGaps: false }))],
+    }, data, box.current);
+    const observer = new ResizeObserver(() => plot.current?.setSize({ width: box.current.clientWidth, height: heightPx }));
+    observer.observe(box.current);
+    return () => {
+      observer.disconnect();
+      plot.current.destroy();
+      plot.current = null;
+    };
+  }, [names.join('\n'), scheme]);
+  useEffect(() => plot.current?.setData(data), [times.at(-1), names.join('\n'), scheme]);
+
+  return html`
+    <figure class="chart">
+      <figcaption>${title}</figcaption>
+      <div class="plot" ref=${box} aria-hidden="true"></div>
+      <table class="legend" aria-label=${`${title}: now`}><tbody>${names.length === 0 ? html`<tr><td class="faint">nothing yet</td></tr>` : names.map((name, index) => html`
+        <tr key=${name}><td><span class=${`swatch series-${index + 1}`} aria-hidden="true"></span></td><th scope="row">${name}</th><td class="number">${write(values[index].findLast((value) => value !== null) ?? 0)}</td></tr>`)}</tbody></table>
+    </figure>`;
+}
+
+/** The lines with the most in them, in the order of their names so that colours stay; the rest as one. */
+function chosenLines(lines, length) {
+  const sum = (values) => values.reduce((total, value) => total + (value ?? 0), 0);
+  const all = Object.entries(lines).filter(([, values]) => sum(values) > 0);
+  const ranked = [...all].sort((left, right) => sum(right[1]) - sum(left[1]));
+  const kept = ranked.slice(0, all.length > seriesMax ? seriesMax - 1 : seriesMax).sort(([left], [right]) => (left < right ? -1 : 1));
+  const rest = ranked.slice(kept.length);
+  if (rest.length > 0) kept.push(['others', Array.from({ length }, (_, index) => rest.reduce((total, [, values]) => total + (values[index] ?? 0), 0))]);
+  return { names: kept.map(([name]) => name), values: kept.map(([, values]) => values) };
+}
+
+/** 'light' or 'dark', followed as the system changes. */
+function useScheme() {
+  const query = useRef(null);
+  query.current ??= matchMedia('(prefers-color-scheme: dark)');
+  const [dark, setDark] = useState(query.current.matches);
+  useEffect(() => {
+    const follow = (event) => setDark(event.matches);
+    query.current.addEventListener('change', follow);
+    return () => query.current.removeEventListener('change', follow);
+  }, []);
+  return dark ? 'dark' : 'light';
+}

@@ -221,7 +221,7 @@ export class FrameWalker {
     if (available < 5) return 'more';
     this.#hello = false;
     // An SSLv2-style record (ssltcp) has a 15-bit length in its first two bytes.
-    this.#total = bytes.readUInt8(at) === 0x16 ? 5 + bytes.readUInt16BE(at + 3) : 2 + (bytes.readUInt16BE(at) & 0x7fff);
+    this.#total = bytes.readUInt8(at) === 0x16 ? 5 + bytes.readUInt16BE(at + 3) : Math.max(5, 2 + (bytes.readUInt16BE(at) & 0x7fff));
     return 'hello';
   }
 
@@ -273,6 +273,8 @@ export class FrameWalker {
       this.#framing = 'rfc';
       return this.#readRfc(bytes, at, available);
     }
+    // The eight bytes that told would reach beyond so short a frame; nobody begins with one.
+    if (this.#first && length < 6) return 'bad';
     if (available < 2 + Math.min(28, length)) return 'more';
     this.headerBytes = 2;
     this.#total = 2 + length;

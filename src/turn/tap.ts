@@ -78,13 +78,14 @@ export class TurnTap implements Tap {
 
   push(chunk: Buffer): Judgement | 'pass' {
     if (this.#hello !== null) return this.#pushHello(this.#hello, chunk);
-    if (!this.framed && this.#opaqueAllowed && this.#walker.carried.length === 0) return 'pass';
+    if (!this.framed && this.#opaqueAllowed && (this.#judge === null || this.#walker.carried.length === 0)) return 'pass';
     return this.#judge === null ? this.#observe(chunk) : this.#judged(chunk, this.#judge);
   }
 
   end(): Buffer | null {
     if (this.#judge !== null && this.#walker.holding) this.#walker.carried = this.#walker.release();
-    const bytes = this.#hello ?? this.#walker.carried;
+    // Without rules what is in the walker's hands has left already.
+    const bytes = this.#hello ?? (this.#judge === null ? empty : this.#walker.carried);
     this.#hello = null;
     this.#walker.carried = empty;
     return bytes.length === 0 || (!this.framed && !this.#opaqueAllowed) ? null : bytes;
@@ -93,7 +94,6 @@ export class TurnTap implements Tap {
   /** The direction is no longer framed; an operator sees the first reason. `allowed`: rules have no say in what follows. */
   giveUp(reason: string, allowed: boolean): void {
     this.#walker.giveUp(reason);
-    if (this.#judge === null) this.#walker.carried = empty;
     this.#opaqueAllowed ||= allowed;
     this.#parts.observer.opaque(reason);
   }
@@ -136,10 +136,8 @@ export class TurnTap implements Tap {
           break;
         case 'opaque':
           this.#parts.observer.opaque(walker.opaque ?? noHello);
-          walker.carried = empty;
           return 'pass';
         case 'part':
-          walker.carried = empty;
           break;
         case 'end':
           return 'pass';

@@ -143,6 +143,17 @@ describe('ssltcp framing', () => {
   });
 });
 
+describe('ssltcp beginnings nobody sends', () => {
+  it.each(['0001aaaaaaaaaaaaaaaa', '0000000000000000'])('a first frame too short to tell is opaque at every split: %s', (hex) => {
+    const stream = Buffer.from(hex, 'hex');
+    for (let cut = 0; cut < stream.length; cut += 1) expect(walk(stream, 'ssltcp', [cut]).met).toMatchObject({ opaqueBytes: stream.length });
+  });
+
+  it('an SSLv2 record shorter than its head is passed over', () => {
+    for (let cut = 0; cut < 5; cut += 1) expect(walk(Buffer.from('800180018001', 'hex'), 'ssltcp', [cut], true).walker.holding).toBe(true);
+  });
+});
+
 describe('what is in hand', () => {
   it('release gives it back, giveUp keeps it as carried', () => {
     const frame = framedBy('0200LLLL', ms);

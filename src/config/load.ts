@@ -36,7 +36,7 @@ export function faultText(fault: ConfigFault): string {
  */
 export function loadConfig(text: string, fileName: string): LoadedConfig {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, logLevel: 'error' });
   const notice = (at: Path, line: number, problem: string): ConfigFault => ({ file: fileName, line, path: pathText(at), problem });
   if (document.errors.length > 0) {
     return { ok: false, faults: document.errors.map((error) => notice([], lines.linePos(error.pos[0]).line, `not YAML: ${error.message}`)) };

@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { limitNames, limitsWith, limitTable } from '../core/limits.ts';
 import type { LimitName, Limits } from '../core/limits.ts';
-import { bareHost, detectWord, dnsServer, duration, fileName, hostPattern, listenAddress, network, oneOrMany, port, serverAddress, shortName, tlsVersion, tunnelOnError } from './parts.ts';
+import { bareHost, detectWord, dnsServer, duration, fileName, hostPattern, listenAddress, network, oneOrMany, serverAddress, shortName, tlsVersion, tunnelOnError } from './parts.ts';
 import { policySchema } from './policy-schema.ts';
 
 const minute = 60_000;

@@ -7,6 +7,7 @@ import type { ProtocolName } from '../core/protocols.ts';
 import { compileWhen, testsOf } from './conditions.ts';
 import type { Condition } from './conditions.ts';
 import { Facts } from './facts.ts';
+import { RuleIndex } from './rule-index.ts';
 import { clientMinVersionDefault, ruleName } from './rules.ts';
 import type { ConnectionRule, PolicyOptions, PolicyRules, RequestRule, Rule, ServiceSettings, SslRule, TlsState } from './rules.ts';
 import { firstSetting, serviceSwitches, withClientCert, withWords } from './settings.ts';
@@ -56,15 +57,28 @@ const notInvalid: Condition = {
   found: (facts) => facts.problems.join(', '),
 };
 
-/** The index of the first rule that matches, -1 when none does. */
-function firstMatch(rules: readonly CompiledRule[], facts: Facts): number {
-  for (let index = 0; index < rules.length; index += 1) {
-    const tests = rules[index]?.tests ?? [];
-    let held = 0;
-    while (held < tests.length && tests[held]?.(facts) === true) held += 1;
-    if (held === tests.length) return index;
+/** A stage's rules and the index that finds those worth testing. */
+interface Book {
+  readonly rules: readonly CompiledRule[];
+  readonly index: RuleIndex;
+}
+
+/** The number of the first rule that matches, -1 when none does. */
+function firstMatch({ rules, index }: Book, facts: Facts): number {
+  if (rules.length === 0) return -1;
+  const bits = index.candidates(facts);
+  for (let word = 0; word < bits.length; word += 1) {
+    for (let left = bits[word] ?? 0; left !== 0; left &= left - 1) {
+      const number = word * 32 + 31 - Math.clz32(left & -left);
+      if (holds(rules[number]?.tests ?? [], facts)) return number;
+    }
   }
   return -1;
+}
+
+function holds(tests: readonly ((facts: Facts) => boolean)[], facts: Facts): boolean {
+  for (let at = 0; at < tests.length; at += 1) if (tests[at]?.(facts) !== true) return false;
+  return true;
 }
 
 /** Settings of sessions whose service is unknown (tools, tests): nothing of its own. */
@@ -74,6 +88,7 @@ class RuleBook implements CompiledPolicy {
   readonly stages: Stages;
   readonly options: PolicyOptions;
   readonly #facts = new Facts();
+  readonly #books: { readonly [S in PolicyStage]: Book };
   readonly #serviceIndex: ReadonlyMap<string, number>;
   /** Verdicts by service, connection rule and ssl rule; each is made once and shared. */
   readonly #connectionVerdicts = new Map<number, ConnectionVerdict>();
@@ -96,6 +111,10 @@ class RuleBook implements CompiledPolicy {
       sip: compileStage('sip', rules.sip, options),
       turn: compileStage('turn', rules.turn, options),
     };
+    const book = (stage: PolicyStage): Book => ({ rules: this.stages[stage], index: new RuleIndex(rules[stage].map((rule) => rule.when)) });
+    this.#books = {
+      connection: book('connection'), ssl: book('ssl'), certificate: book('certificate'), protocol: book('protocol'), http: book('http'), sip: book('sip'), turn: book('turn'),
+    };
     this.#serviceIndex = new Map([...options.services.keys()].map((name, index) => [name, index + 1]));
     this.#connectionReaches = rules.connection.some((rule) => rule.detect !== undefined || rule.tunnelOnError !== undefined);
     this.#sslReaches = rules.ssl.some((rule) => rule.tunnelOnError !== undefined);
@@ -112,16 +131,16 @@ class RuleBook implements CompiledPolicy {
   }
 
   connection(session: Session): ConnectionVerdict {
-    const matched = firstMatch(this.stages.connection, this.#facts.begin(session));
-    const ssl = this.#sslReaches ? firstMatch(this.stages.ssl, this.#facts) : -1;
+    const matched = firstMatch(this.#books.connection, this.#facts.begin(session));
+    const ssl = this.#sslReaches ? firstMatch(this.#books.ssl, this.#facts) : -1;
     const key = this.#key(session, matched, ssl);
     return this.#connectionVerdicts.get(key) ?? remember(this.#connectionVerdicts, key, this.#connectionVerdict(session.service, matched, ssl), this.options.verdictsMax);
   }
 
   ssl(session: Session): SslVerdict {
     this.#facts.begin(session);
-    const connection = this.#connectionReaches ? firstMatch(this.stages.connection, this.#facts) : -1;
-    const matched = firstMatch(this.stages.ssl, this.#facts);
+    const connection = this.#connectionReaches ? firstMatch(this.#books.connection, this.#facts) : -1;
+    const matched = firstMatch(this.#books.ssl, this.#facts);
     const key = this.#key(session, connection, matched);
     return this.#sslVerdicts.get(key) ?? remember(this.#sslVerdicts, key, this.#sslVerdict(session.service, connection, matched), this.options.verdictsMax);
   }
@@ -129,38 +148,38 @@ class RuleBook implements CompiledPolicy {
   certificate(session: Session, problems: readonly CertificateProblem[]): CertificateVerdict {
     const facts = this.#facts.begin(session);
     facts.problems = problems;
-    return this.#certificateVerdicts[firstMatch(this.stages.certificate, facts)] ?? certificateDefault;
+    return this.#certificateVerdicts[firstMatch(this.#books.certificate, facts)] ?? certificateDefault;
   }
 
   protocol(session: Session, protocol: ProtocolName, tls: TlsState): ProtocolVerdict {
     const facts = this.#facts.begin(session);
     facts.protocol = protocol;
     facts.tls = tls;
-    const verdicts = this.#protocolVerdicts[firstMatch(this.stages.protocol, facts)] ?? protocolDefaults;
+    const verdicts = this.#protocolVerdicts[firstMatch(this.#books.protocol, facts)] ?? protocolDefaults;
     return isHandled(protocol, tls) ? verdicts.known : verdicts.other;
   }
 
   http(session: Session, request: HttpFacts): RequestVerdict {
     const facts = this.#facts.begin(session);
     facts.http = request;
-    return this.#requestVerdicts.http[firstMatch(this.stages.http, facts)] ?? requestDefaults.http;
+    return this.#requestVerdicts.http[firstMatch(this.#books.http, facts)] ?? requestDefaults.http;
   }
 
   sip(session: Session, request: SipFacts): RequestVerdict {
     const facts = this.#facts.begin(session);
     facts.sip = request;
-    return this.#requestVerdicts.sip[firstMatch(this.stages.sip, facts)] ?? requestDefaults.sip;
+    return this.#requestVerdicts.sip[firstMatch(this.#books.sip, facts)] ?? requestDefaults.sip;
   }
 
   turn(session: Session, message: TurnFacts): RequestVerdict {
     const facts = this.#facts.begin(session);
     facts.turn = message;
-    return this.#requestVerdicts.turn[firstMatch(this.stages.turn, facts)] ?? requestDefaults.turn;
+    return this.#requestVerdicts.turn[firstMatch(this.#books.turn, facts)] ?? requestDefaults.turn;
   }
 
   errorSetting(session: Session, stage: 'connection' | 'ssl'): ErrorSetting {
     this.#facts.begin(session);
-    return this.#errorSetting(session.service, firstMatch(this.stages.connection, this.#facts), firstMatch(this.stages.ssl, this.#facts), stage);
+    return this.#errorSetting(session.service, firstMatch(this.#books.connection, this.#facts), firstMatch(this.#books.ssl, this.#facts), stage);
   }
 
   #key(session: Session, connection: number, ssl: number): number {

@@ -89,7 +89,7 @@ labFile('peers without a gateway', async ({ lab, certificates }) => {
 
   it.each([['tls', 443], ['tcp', 3478]] as const)('libnice gets a relayed candidate (%s on port %i)', async (kind, port) => {
     const server = await MsTurnPeer.start(file.lab.server, port);
-    const { code, stdout } = await runNice(file.lab.client, { kind, port, holdSeconds: 2 });
+    const { code, stdout } = await runNice(file.lab.client, { kind, port, holdSeconds: 1 });
     expect([code, stdout]).toEqual([0, expect.stringContaining(`relayed candidate: ${address('av').v4}`)]);
     expect(await server.stop()).toMatchObject({ connections: 1, allocations: 1, tampered: 0 });
   });

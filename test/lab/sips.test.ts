@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Program } from '../support/program.ts';
 import { startCapture, type CapturedConnection } from './support/capture.ts';
 import { labRules, modes } from './support/config.ts';
-import { address } from './support/names.ts';
+import { address, v4Names } from './support/names.ts';
 import { sipAccount, startKamailio, unchallengedUser } from './support/peers/kamailio.ts';
 import { Linphone } from './support/peers/linphone.ts';
 import { runSipe } from './support/peers/sipe.ts';
@@ -14,7 +14,7 @@ import { runSippCalls, sippPorts, startSippServer, startSippTunnel, successfulCa
 import { gatewayFor, labFile } from './support/suite.ts';
 
 const calls = 200;
-const targets = [['sip', 443, 'https', true], ['sip-5061', 5061, 'sip', false]] as const;
+const targets = [['sip', 443, 'https'], ['sip-5061', 5061, 'sip']] as const;
 
 labFile('sips', async ({ lab, certificates }) => {
   await startKamailio(lab.server, certificates.server);
@@ -30,19 +30,19 @@ labFile('sips', async ({ lab, certificates }) => {
       await tunnel?.stop();
     });
 
-    it.each(targets)('linphonec registers with %s on port %i', async (server, port, service, ipv6) => {
+    it.each(targets)('linphonec registers with %s on port %i', async (server, port, service) => {
       const { name, v4, v6 } = address(server);
       const { sessions } = await at.gateway.during(async () => {
-        const phone = await Linphone.start(file.lab.client, { server: address(server), port, caFile: at.gateway.caFile, ipv6 });
+        const phone = await Linphone.start(file.lab.client, { server: address(server), port, caFile: at.gateway.caFile });
         expect(await phone.outcome()).toBe('registered');
-        const active = await at.gateway.waitForSession('protocol=sips & state=active', ({ details }) => details.sip?.registrations[0]?.state === 'registered');
-        expect(active.details.sip?.registrations).toMatchObject([{ aor: `sip:${sipAccount.user}@${name}`, expiresSeconds: 600 }]);
-        expect(active.details.sip?.registrations[0]?.userAgent).toContain('Linphonec');
+        const active = await at.gateway.waitForSession('protocol=sips & state=active', ({ details }) => details.sip?.registrations.some(({ state }) => state === 'registered') === true);
+        // One phone is one registration, although linphonec changes its Contact once it has seen the address that its server saw.
+        expect(active.details.sip?.registrations).toMatchObject([{ aor: `sip:${sipAccount.user}@${name}`, expiresSeconds: 600, userAgent: expect.stringContaining('Linphonec') }]);
         await phone.quit();
       });
       expect(sessions).toMatchObject([{
         service, protocol: 'sips', chain: ['tls', 'sips'], action: 'intercept', rule: labRules.ssl, error: null, tunnelledOnError: null, sni: name,
-        destination: { ip: ipv6 ? v6 : v4, port }, tls: { upstream: { name: 'verified' }, leaf: { mirrored: true } },
+        destination: { ip: v4Names.has(server) ? v4 : v6, port }, tls: { upstream: { name: 'verified' }, leaf: { mirrored: true } },
         // Challenged, registered, and removed when it quits.
         details: { sip: { methods: { REGISTER: 3 }, registrations: [{ state: 'removed' }] } },
       }]);

@@ -13,6 +13,8 @@ import { gatewayFor, labFile } from './support/suite.ts';
 /** First bytes that no row of the protocol table may take for its own. */
 const strangeWords = 'HELLO-LAB 1 frobnicate\n';
 const noiseBytes = 24 * 1024;
+/** coturn answers a FIN with a reset, and its client resets what it no longer needs, with or without a gateway. */
+const anyReset = expect.toBeOneOf([null, 'RESET_BY_CLIENT', 'RESET_BY_UPSTREAM']);
 let servers: SmallServers;
 
 labFile('unknown protocols', async ({ lab, certificates }) => {
@@ -56,10 +58,10 @@ labFile('unknown protocols', async ({ lab, certificates }) => {
     it('TURN inside TLS is turns, plain it is turn', async () => {
       const secure = await at.gateway.during(() => runTurnClient(file.lab.client, { tls: true, messages: 5 }), { filter: 'protocol=turns', count: 2 });
       expect(allReturned(secure.result)).toBe(true);
-      for (const session of secure.sessions) expect(session).toMatchObject({ service: 'https', protocol: 'turns', chain: ['tls', 'turns'], action: 'intercept', error: null, sni: null });
+      for (const session of secure.sessions) expect(session).toMatchObject({ service: 'https', protocol: 'turns', chain: ['tls', 'turns'], action: 'intercept', error: anyReset, sni: null });
       const plain = await at.gateway.during(() => runTurnClient(file.lab.client, { tls: false, messages: 5 }), { filter: 'protocol=turn', count: 2 });
       expect(allReturned(plain.result)).toBe(true);
-      for (const session of plain.sessions) expect(session).toMatchObject({ service: 'turn', protocol: 'turn', chain: ['turn'], action: 'handoff', rule: labRules.protocol, error: null });
+      for (const session of plain.sessions) expect(session).toMatchObject({ service: 'turn', protocol: 'turn', chain: ['turn'], action: 'handoff', rule: labRules.protocol, error: anyReset });
     });
   });
 

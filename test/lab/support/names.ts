@@ -35,12 +35,15 @@ export const network = {
   gatewayToServer: { v4: '10.77.2.1', v6: 'fd77:2::1' },
 } as const;
 
+/** Names that clients resolve to IPv4 alone: for clients that prefer IPv6 and cannot be talked out of it. */
+export const v4Names: ReadonlySet<ServerName> = new Set(['sip-5061']);
+
 /** The text of a hosts file that knows every lab name. */
 export function hostsFile(): string {
   const own = ['127.0.0.1 localhost', '::1 localhost', `${network.gatewayToClient.v4} gateway.lab.test`];
   const servers = serverNames.flatMap((server) => {
     const { name, v4, v6 } = address(server);
-    return [`${v4} ${name}`, `${v6} ${name}`];
+    return [`${v4} ${name}`, ...(v4Names.has(server) ? [] : [`${v6} ${name}`])];
   });
   return `${[...own, ...servers].join('\n')}\n`;
 }

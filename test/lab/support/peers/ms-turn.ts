@@ -38,7 +38,7 @@ export class MsTurnPeer {
   }
 }
 
-/** libnice in OC2007R2 mode gathers relayed candidates; code 0 when it got some. Stays `holdSeconds` and sends through the relay. */
+/** libnice in OC2007R2 mode gathers relayed candidates; code 0 when it got some. Keeps them for `holdSeconds`. */
 export async function runNice(host: Host, options: { readonly kind: 'tls' | 'tcp'; readonly port: number; readonly holdSeconds?: number }): Promise<RunResult> {
   const program = await compile('nice-client', ['nice']);
   const { user, password } = turnAccount;

@@ -1,7 +1,9 @@
 // Cuts a SIP byte stream into messages (RFC 3261 sections 7.5 and 18.3): blank lines, head, body. Sans-I/O: any split of
 // the bytes gives the same messages. It never guesses: where two parties could see different message ends it stops.
 
-import type { LimitName, Limits } from '../core/limits.ts';
+import type { Limits } from '../core/limits.ts';
+import { malformed, tooLarge } from './faults.ts';
+import type { FramingFault } from './faults.ts';
 import { contentLengthId, headerIdOf, SipHead } from './headers.ts';
 import { numberIn, pastBlanks, pastColon, readStartLine, tokenEnd } from './start-line.ts';
 
@@ -10,14 +12,6 @@ import { numberIn, pastBlanks, pastColon, readStartLine, tokenEnd } from './star
  * `more`: the chunk is used up. `fault`: the stream cannot be framed without doubt; it stays so.
  */
 export type Step = 'blank' | 'head' | 'body' | 'more' | 'fault';
-
-/** Why framing stopped. */
-export interface FramingFault {
-  readonly code: 'SIP_MALFORMED' | 'SIP_TOO_LARGE';
-  readonly detail: string;
-  /** The limit that was hit, if any. */
-  readonly limit: LimitName | null;
-}
 
 type State = 'between' | 'head' | 'body' | 'failed';
 type Scan = 'more' | 'head' | 'fault';
@@ -296,15 +290,4 @@ export class SipFramer {
     this.fault = fault;
     return 'fault';
   }
-}
-
-const tooLarge = {
-  'start line': { code: 'SIP_TOO_LARGE', detail: 'start line', limit: 'sipStartLineBytesMax' },
-  'header bytes': { code: 'SIP_TOO_LARGE', detail: 'headers', limit: 'sipHeadersBytesMax' },
-  headers: { code: 'SIP_TOO_LARGE', detail: 'header lines', limit: 'sipHeadersMax' },
-  body: { code: 'SIP_TOO_LARGE', detail: 'body', limit: 'sipBodyBytesMax' },
-} as const satisfies Record<string, FramingFault>;
-
-function malformed(detail: string): FramingFault {
-  return { code: 'SIP_MALFORMED', detail, limit: null };
 }

@@ -73,7 +73,7 @@ const sslRule = z.strictObject({
   then: z.enum(['intercept', 'tunnel', 'deny', 'intercept-on-exception']).describe('intercept: open TLS; tunnel: leave it closed; deny: refuse; intercept-on-exception: tunnel, but open TLS to show an error page when the server\'s certificate is bad.'),
   handoff: z.boolean().default(true).describe('Hand what is inside to its protocol\'s handler (SSL interception with proxy handoff). false: relay it decrypted without looking (STunnel interception).'),
   tunnelOnError: tunnelOnErrorKey,
-  clientCert: z.enum(['tunnel', 'continue', 'deny']).optional().describe('When the server wants a client certificate. tunnel: adds UPSTREAM_WANTS_CLIENT_CERT to tunnelOnError; continue and deny take it and UPSTREAM_OFFERS_CLIENT_CERT out. Default: tunnel when tunnelOnError has it, else continue.'),
+  clientCert: z.enum(['tunnel', 'continue', 'deny']).optional().describe('When the server wants a client certificate. tunnel: adds UPSTREAM_WANTS_CLIENT_CERT to tunnelOnError; continue and deny take it and UPSTREAM_OFFERS_CLIENT_CERT out. Default: tunnel when tunnelOnError has one of them, else continue.'),
   detect: detect.describe('Switches detection inside TLS.'),
   clientTls: z.strictObject({ minVersion: tlsVersion.optional().describe('Lowest TLS version a client may speak.') }).optional().describe('TLS towards clients, over the service\'s.'),
   issuer: shortName.optional().describe('Name of one of `issuers` that signs instead of `issuer`.'),

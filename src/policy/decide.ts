@@ -202,7 +202,7 @@ class RuleBook implements CompiledPolicy {
   #sslVerdict(service: string, connection: number, index: number): SslVerdict {
     const matched: CompiledRule<SslRule> | undefined = this.stages.ssl[index];
     const settings = this.options.services.get(service) ?? plainService;
-    const outside = withWords(serviceSwitches(settings), this.stages.connection[connection]?.rule.detect);
+    const switches = withWords(serviceSwitches(settings, true), this.stages.connection[connection]?.rule.detect);
     const { clientCert, codes } = withClientCert(this.#errorSetting(service, connection, index, 'ssl').codes, matched?.rule.clientCert);
     return {
       action: matched?.rule.then ?? 'tunnel',
@@ -210,7 +210,7 @@ class RuleBook implements CompiledPolicy {
       handoff: matched?.rule.handoff ?? true,
       tunnelOnError: codes,
       clientCert,
-      detect: withWords(outside, matched?.rule.detect),
+      detect: withWords(switches, matched?.rule.detect),
       clientMinVersion: matched?.rule.clientTls?.minVersion ?? settings.clientTls?.minVersion ?? clientMinVersionDefault,
       issuer: matched?.rule.issuer ?? null,
     };

@@ -16,15 +16,16 @@ export function namesOf(words: readonly string[]): Set<ProtocolName> {
 }
 
 /**
- * Detection as a service has it: names its detectProtocol leaves out are off. On an ssl service TLS, on an http service HTTP,
- * is known by type: the setting cannot switch it off, only rules can.
+ * Detection as a service has it: names its detectProtocol leaves out are off. On an ssl service the outermost TLS, on an http
+ * service the outermost HTTP, is known by type: the setting cannot switch it off, only rules can. `inside`: for the layers
+ * inside TLS, where nothing is known by type.
  */
-export function serviceSwitches(service: ServiceSettings): DetectSwitches {
+export function serviceSwitches(service: ServiceSettings, inside = false): DetectSwitches {
   const { detectProtocol, type } = service;
   if (detectProtocol === true) return { off: new Set(), on: new Set() };
   const looked = detectProtocol === false ? new Set<ProtocolName>() : namesOf(detectProtocol);
-  if (type === 'ssl') looked.add('tls');
-  if (type === 'http') looked.add('http');
+  if (!inside && type === 'ssl') looked.add('tls');
+  if (!inside && type === 'http') looked.add('http');
   return { off: new Set(detectable.filter((name) => !looked.has(name))), on: new Set() };
 }
 
@@ -62,10 +63,10 @@ const clientCertCodes: readonly ErrorCode[] = ['UPSTREAM_WANTS_CLIENT_CERT', 'UP
 
 /**
  * What a rule does about client certificates, and the codes with it worked in: `tunnel` adds UPSTREAM_WANTS_CLIENT_CERT
- * (offered ones must be listed), the others take both codes out. Unsaid: as the codes have it.
+ * (offered ones must be listed), the others take both codes out. Unsaid: tunnel when one of them is listed, else continue.
  */
-export function withClientCert(codes: ReadonlySet<ErrorCode>, clientCert: SslRule['clientCert']): { clientCert: 'tunnel' | 'continue' | 'deny'; codes: ReadonlySet<ErrorCode> } {
-  if (clientCert === undefined) return { clientCert: clientCertCodes.some((code) => codes.has(code)) ? 'tunnel' : 'continue', codes };
+export function withClientCert(codes: ReadonlySet<ErrorCode>, asked: SslRule['clientCert']): { clientCert: 'tunnel' | 'continue' | 'deny'; codes: ReadonlySet<ErrorCode> } {
+  const clientCert = asked ?? (clientCertCodes.some((code) => codes.has(code)) ? 'tunnel' : 'continue');
   if (clientCert !== 'tunnel') return { clientCert, codes: new Set([...codes].filter((code) => !clientCertCodes.includes(code))) };
   return { clientCert, codes: codes.has('UPSTREAM_WANTS_CLIENT_CERT') ? codes : new Set([...codes, 'UPSTREAM_WANTS_CLIENT_CERT']) };
 }

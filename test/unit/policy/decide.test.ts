@@ -164,6 +164,10 @@ describe('detection switches', () => {
     expect(off('ssl', false)).toEqual(all.filter((name) => name !== 'tls'));
     expect(off('http', false)).toEqual(all.filter((name) => name !== 'http'));
   });
+  it('inside TLS nothing is known by type: with detection off everything there is undetected, TLS in TLS as well', () => {
+    const all = protocolNames.filter((name) => !Object.hasOwn(protocolStates, name));
+    expect([...policyOf({ ssl: [{ then: 'intercept' }] }, optionsWith({ https: { detectProtocol: false } })).ssl(session).detect.off]).toEqual(all);
+  });
   it('a list looks for its words alone; https stands for h2 too', () => {
     const { off } = policyOf({}, optionsWith({ https: { type: 'tcp-tunnel', detectProtocol: ['tls', 'https'] } })).connection(session).detect;
     expect([off.has('tls'), off.has('https'), off.has('h2'), off.has('sips'), off.has('ms-turn')]).toEqual([false, false, false, true, true]);

@@ -48,5 +48,8 @@ describe('withClientCert', () => {
     const { codes } = withClientCert(codesOf(['NOT_TLS']), 'tunnel');
     expect([...codes].sort()).toEqual(['NOT_TLS', 'UPSTREAM_WANTS_CLIENT_CERT']);
   });
-  it('unsaid, an offered one in the list means tunnel', () => expect(withClientCert(codesOf(['UPSTREAM_OFFERS_CLIENT_CERT']), undefined).clientCert).toBe('tunnel'));
+  it('unsaid, an offered one in the list means tunnel, for required ones as well', () => {
+    const { clientCert, codes } = withClientCert(codesOf(['UPSTREAM_OFFERS_CLIENT_CERT']), undefined);
+    expect([clientCert, [...codes].sort()]).toEqual(['tunnel', ['UPSTREAM_OFFERS_CLIENT_CERT', 'UPSTREAM_WANTS_CLIENT_CERT']]);
+  });
 });

@@ -45,6 +45,7 @@ export function acceptTls(socket: Socket, leaf: Leaf, options: AcceptOptions): P
       secured.off('secure', onSecure);
       secured.off('_tlsError', onError);
       secured.off('error', onError);
+      secured.off('end', onClose);
       secured.off('close', onClose);
     };
     const fail = (error: FlowError): void => {
@@ -66,6 +67,8 @@ export function acceptTls(socket: Socket, leaf: Leaf, options: AcceptOptions): P
     // Node 24: on a TLSSocket made by hand, handshake failures reach only this event; pinned by accept.test.ts.
     secured.on('_tlsError', onError);
     secured.on('error', onError);
+    // With half-close allowed a FIN alone does not close the socket; before the handshake's end it is a farewell.
+    secured.on('end', onClose);
     secured.on('close', onClose);
   });
 }

@@ -43,7 +43,7 @@ export async function connectTls(raw: Socket, options: UpstreamOptions): Promise
   });
   try {
     await secured(socket, raw, options.limits);
-    const asked = socket.getSharedSigalgs().length > 0;
+    const asked = sawCertificateRequest(socket);
     if (asked && socket.getProtocol() === 'TLSv1.3') await settledClientCert(socket, options.limits);
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) throw new FlowError('UPSTREAM_CERT_INVALID', 'the server sent no certificate');
@@ -97,7 +97,8 @@ function settledClientCert(socket: TLSSocket, limits: Limits): Promise<void> {
       if (error === null) resolve();
       else reject(error);
     };
-    const onFine = (): void => settle(null);
+    // Node 24: what is written while a ticket is being read (this event) stays in the TLS layer until something else arrives.
+    const onFine = (): void => void setImmediate(() => settle(null));
     const onError = (error: Error): void => settle(new FlowError('UPSTREAM_WANTS_CLIENT_CERT', codeOf(error), error));
     const onClose = (): void => settle(new FlowError('UPSTREAM_WANTS_CLIENT_CERT', 'closed after the handshake'));
     socket.on('session', onFine);
@@ -113,8 +114,17 @@ const notTls = /WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST|HTTPS_P
 function upstreamTlsError(error: Error, socket: TLSSocket, raw: Socket): FlowError {
   const code = codeOf(error);
   if (notTls.test(code)) return new FlowError('UPSTREAM_NOT_TLS', code, error);
-  const failure: ErrorCode = socket.getSharedSigalgs().length > 0 ? 'UPSTREAM_WANTS_CLIENT_CERT' : 'UPSTREAM_TLS_ALERT';
+  const failure: ErrorCode = sawCertificateRequest(socket) ? 'UPSTREAM_WANTS_CLIENT_CERT' : 'UPSTREAM_TLS_ALERT';
   return new FlowError(failure, raw.bytesRead === 0 ? 'closed without an answer' : code, error);
+}
+
+/**
+ * Node 24: on a client, shared signature algorithms are known exactly when the server sent a CertificateRequest. Null, whatever the
+ * types say, once the connection is gone.
+ */
+function sawCertificateRequest(socket: TLSSocket): boolean {
+  const shared: readonly string[] | null = socket.getSharedSigalgs();
+  return shared !== null && shared.length > 0;
 }
 
 function codeOf(error: Error): string {

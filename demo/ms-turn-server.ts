@@ -95,7 +95,8 @@ class Connection {
     this.#stats = stats;
     this.#realm = options.realm ?? 'rtcmedia';
     this.#client = { ip: socket.remoteAddress ?? '0.0.0.0', port: socket.remotePort ?? 0 };
-    this.#local = { ip: socket.localAddress ?? '0.0.0.0', port: 50_000 + ((socket.remotePort ?? 0) % 10_000) };
+    // Never the client's own port: a relayed candidate equal to the reflexive one is dropped by ICE.
+    this.#local = { ip: socket.localAddress ?? '0.0.0.0', port: 50_000 + (((socket.remotePort ?? 0) + 1) % 10_000) };
     stats.connections += 1;
   }
 

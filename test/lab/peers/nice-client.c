@@ -2,7 +2,9 @@
  * A libnice client in Office Communicator 2007 R2 compatibility: gathers candidates from an MS-TURN relay over TCP, behind
  * pseudo-TLS ("tls") or bare ("tcp"), and prints every relayed candidate and their number.
  *
- * Usage: nice-client HOST PORT USER PASSWORD [tls|tcp] [TIMEOUT_SECONDS] [hold SECONDS]
+ * Usage: nice-client HOST PORT USER PASSWORD [tls|tcp] [TIMEOUT_SECONDS] [HOLD_SECONDS]
+ * HOLD_SECONDS: stay that long and check connectivity to 127.0.0.1:55555 through the relay (Send requests).
+ * NICE_LOCAL_ADDRESS: gather on this address only.
  * Exit: 0 when there is at least one relayed candidate, 3 when there is none, 2 on wrong usage.
  * Build: cc -o nice-client nice-client.c $(pkg-config --cflags --libs nice)
  */
@@ -44,17 +46,24 @@ static gboolean on_timeout(gpointer data) {
   return G_SOURCE_REMOVE;
 }
 
-/* A remote candidate makes the agent check connectivity: Send requests through the relay. */
-static void add_remote(NiceAgent *agent, guint stream) {
-  NiceCandidate *remote = nice_candidate_new(NICE_CANDIDATE_TYPE_HOST);
-  remote->component_id = NICE_COMPONENT_TYPE_RTP;
-  remote->stream_id = stream;
-  remote->transport = NICE_CANDIDATE_TRANSPORT_TCP_ACTIVE;
-  nice_address_set_from_string(&remote->addr, "127.0.0.1");
-  nice_address_set_port(&remote->addr, 55555);
-  strcpy(remote->foundation, "1");
+/* Remote candidates make the agent check connectivity: Send requests through the relay. */
+static void add_remotes(NiceAgent *agent, guint stream) {
+  static const NiceCandidateTransport transports[] = {
+    NICE_CANDIDATE_TRANSPORT_UDP, NICE_CANDIDATE_TRANSPORT_TCP_PASSIVE, NICE_CANDIDATE_TRANSPORT_TCP_ACTIVE,
+  };
+  GSList *remotes = NULL;
+  for (guint index = 0; index < G_N_ELEMENTS(transports); index += 1) {
+    NiceCandidate *remote = nice_candidate_new(NICE_CANDIDATE_TYPE_HOST);
+    remote->component_id = NICE_COMPONENT_TYPE_RTP;
+    remote->stream_id = stream;
+    remote->transport = transports[index];
+    remote->priority = 1000 + index;
+    nice_address_set_from_string(&remote->addr, "127.0.0.1");
+    nice_address_set_port(&remote->addr, 55555);
+    g_snprintf(remote->foundation, sizeof remote->foundation, "%u", index + 1);
+    remotes = g_slist_append(remotes, remote);
+  }
   nice_agent_set_remote_credentials(agent, stream, "abcd1234", "0123456789abcdef01234567");
-  GSList *remotes = g_slist_append(NULL, remote);
   nice_agent_set_remote_candidates(agent, stream, NICE_COMPONENT_TYPE_RTP, remotes);
   g_slist_free_full(remotes, (GDestroyNotify)nice_candidate_free);
 }
@@ -91,7 +100,7 @@ int main(int argc, char **argv) {
   if (nice_agent_gather_candidates(agent, stream)) g_main_loop_run(loop);
   g_source_remove(timer);
   if (relayed > 0 && hold > 0) {
-    add_remote(agent, stream);
+    add_remotes(agent, stream);
     g_timeout_add_seconds(hold, on_timeout, NULL);
     g_main_loop_run(loop);
   }

@@ -3,6 +3,7 @@
 
 import { X509Certificate, createPrivateKey } from 'node:crypto';
 import forge from 'node-forge';
+import { readInside, tags } from './asn1.ts';
 import { IssuerError } from './issuer-error.ts';
 
 /** What a file held. */
@@ -14,6 +15,8 @@ export interface Pkcs12Content {
 }
 
 const { oids } = forge.pki;
+/** Version 3, as in every PFX. */
+const pfxVersion = Buffer.from('020103', 'hex');
 
 /** Opens a file with its password (empty for none). Throws IssuerError that says what is wrong with it. */
 export function openPkcs12(bytes: Buffer, password: string): Pkcs12Content {
@@ -30,12 +33,24 @@ export function openPkcs12(bytes: Buffer, password: string): Pkcs12Content {
 }
 
 function open(bytes: Buffer, password: string): forge.pkcs12.Pkcs12Pfx {
+  if (readInside(bytes, tags.sequence, 3)?.[0]?.whole.equals(pfxVersion) !== true) throw new IssuerError('the file is not PKCS#12');
   try {
-    return forge.pkcs12.pkcs12FromAsn1(forge.asn1.fromDer(bytes.toString('latin1')), false, password);
-  } catch (error) {
-    const wrong = error instanceof Error && /MAC|password/i.test(error.message);
-    throw new IssuerError(wrong ? 'the password does not open the PKCS#12 file' : 'the file is not PKCS#12, or of a kind that cannot be read', { cause: error });
+    return parse(bytes, password, true);
+  } catch {
+    // Modern encryption (PBES2) takes the password in UTF-8, the MAC and old encryption in UTF-16; forge knows one form for both. With the
+    // MAC left out, padding and form of what is decrypted still tell a wrong password.
   }
+  try {
+    return parse(bytes, Buffer.from(password).toString('latin1'), false);
+  } catch (error) {
+    throw new IssuerError('the password does not open the PKCS#12 file', { cause: error });
+  }
+}
+
+function parse(bytes: Buffer, password: string, withMac: boolean): forge.pkcs12.Pkcs12Pfx {
+  const file = forge.asn1.fromDer(bytes.toString('latin1'));
+  if (!withMac && Array.isArray(file.value)) file.value = file.value.slice(0, 2);
+  return forge.pkcs12.pkcs12FromAsn1(file, false, password);
 }
 
 function bagsOf(container: forge.pkcs12.Pkcs12Pfx, bagType: string): forge.pkcs12.Bag[] {

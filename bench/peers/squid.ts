@@ -1,0 +1,52 @@
+// Squid (squid-openssl) from Debian: ssl_bump after looking at the server's certificate, transparent, no caching, access log on.
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { mustRun } from '../../test/support/program.ts';
+import type { Site } from '../site.ts';
+import type { Peer } from './peer.ts';
+
+const port = 8445;
+const makerFile = '/usr/lib/squid/security_file_certgen';
+
+export const squid: Peer = {
+  name: 'Squid',
+  packageName: 'squid-openssl',
+  about: 'ssl_bump peek, stare, bump; one process; cache off; access log; servers verified',
+  async start(site) {
+    const folder = site.home('squid');
+    mkdirSync(join(folder, 'log'));
+    const file = join(folder, 'squid.conf');
+    writeFileSync(file, configuration(folder, site));
+    await mustRun([makerFile, '-c', '-s', join(folder, 'certificates'), '-M', '16MB']);
+    await mustRun(['chown', '-R', 'proxy:proxy', folder]);
+    const program = await site.lab.gateway.spawn('squid', ['squid', '-N', '-f', file], { listens: [`*:${String(port)}`], readyMs: 20_000 });
+    return { program, port, caFile: site.issuer.certFile };
+  },
+};
+
+function configuration(folder: string, { issuer, certificates }: Site): string {
+  return `
+# Squid insists on a port for explicit clients; nobody uses it.
+http_port 127.0.0.1:3128
+https_port ${String(port)} intercept ssl-bump tls-cert=${issuer.certFile} tls-key=${issuer.keyFile} generate-host-certificates=on dynamic_cert_mem_cache_size=16MB
+sslcrtd_program ${makerFile} -s ${join(folder, 'certificates')} -M 16MB
+sslcrtd_children 2
+tls_outgoing_options cafile=${certificates.rootFile}
+acl hello at_step SslBump1
+acl server at_step SslBump2
+ssl_bump peek hello
+ssl_bump stare server
+ssl_bump bump all
+http_access allow all
+cache deny all
+cache_mem 8 MB
+max_filedescriptors 16384
+shutdown_lifetime 1 second
+pid_filename ${join(folder, 'squid.pid')}
+access_log stdio:${join(folder, 'log', 'access.log')}
+cache_log ${join(folder, 'log', 'cache.log')}
+coredump_dir ${folder}
+visible_hostname bench
+`;
+}

@@ -11,8 +11,8 @@ import { gatewayFor, labFile } from './support/suite.ts';
 
 /** A handshake record that says ClientHello and then breaks off inside its own lengths. */
 const brokenHello = '1603010009010000050303ffffff';
-/** record header, then a whole ClientHello of TLS 1.2 whose session id claims more bytes than there are. */
-const lyingHello = `160301002f0100002b0303${'11'.repeat(32)}ff0002c02f0100`;
+/** A whole record with a whole ClientHello of TLS 1.2, whose session id claims more bytes than there are. */
+const lyingHello = helloOf(`0303${'11'.repeat(32)}ff${'22'.repeat(32)}0002c02f0100`);
 const limits = { upstreamHandshakeMs: 1_000, dialMs: 5_000, detectMs: 1_500, detectSilenceMs: 2_000 } as const;
 
 labFile('failures', async ({ lab, certificates }) => {
@@ -128,3 +128,10 @@ labFile('failures', async ({ lab, certificates }) => {
     );
   });
 });
+
+/** A ClientHello body (hex) in its handshake and record headers. */
+function helloOf(body: string): string {
+  const hex = (value: number, bytes: number): string => value.toString(16).padStart(bytes * 2, '0');
+  const bytes = body.length / 2;
+  return `160301${hex(bytes + 4, 2)}01${hex(bytes, 3)}${body}`;
+}

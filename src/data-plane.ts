@@ -9,17 +9,16 @@ import type { Logger } from './core/log.ts';
 import { sessionFields } from './core/log.ts';
 import { Dialer } from './handoff/dial.ts';
 import { protocols } from './handoff/protocols.ts';
-import { noteDialled, serve, shutDownAll } from './handoff/serve.ts';
+import { noteDialled, shutDownAll } from './handoff/serve.ts';
 import type { Service } from './handoff/serve.ts';
 import { explicitHttp } from './http/explicit.ts';
 import { http } from './http/index.ts';
 import { Admission } from './listener/admission.ts';
 import type { SharedPool } from './listener/admission.ts';
-import { listen } from './listener/listener.ts';
 import { socksEntry } from './listener/socks.ts';
-import type { Listening } from './listener/listener.ts';
 import { openAccessLog } from './sessions/access-log.ts';
 import type { AccessLog } from './sessions/access-log.ts';
+import { ServiceListeners } from './service-listeners.ts';
 import { createMeter } from './sessions/metrics.ts';
 import type { MeterRegistry } from './sessions/metrics.ts';
 import { SessionTable } from './sessions/table.ts';
@@ -42,7 +41,9 @@ export interface DataPlaneParts {
 export interface DataPlane {
   readonly view: SessionsView;
   /** Ports by service name, as bound. */
-  readonly ports: Readonly<Record<string, number>>;
+  ports(): Readonly<Record<string, number>>;
+  /** Takes another config for new flows; running ones go on as they began. Rejects, with nothing changed, when a listener cannot be bound. */
+  reload(config: Config, policy: Policy, trust: UpstreamTrust): Promise<void>;
   reopenLogs(): Promise<void>;
   /** Stops accepting, lets flows end for shutdownGraceMs, then ends them with SHUTDOWN. */
   drain(): Promise<void>;
@@ -60,50 +61,44 @@ export async function startDataPlane(parts: DataPlaneParts): Promise<DataPlane> 
   const accessLog = config.logging.access === 'off' ? null : await openAccessLog({ path: config.logging.access, limits: config.limits, meter, log });
   const table = new SessionTable({ worker: parts.worker, limits: config.limits, meter, accessLog });
   const admission = new Admission(config.limits, parts.workers, parts.pool);
-  const dialer = new Dialer({
+  const listeners = new ServiceListeners(parts.workers > 1);
+  const take = async (now: DataPlaneParts): Promise<void> => {
+    const shared = { table, admission, dialer: dialerFor(now.config) };
+    await listeners.serve(now.config.services, (service) => serviceOf(service, now, shared));
+  };
+  try {
+    await take(parts);
+  } catch (caught) {
+    await listeners.close();
+    await accessLog?.close();
+    throw caught;
+  }
+  return {
+    view: localView(table),
+    ports: () => listeners.ports(),
+    async reload(newConfig, policy, trust) {
+      await take({ ...parts, config: newConfig, policy, trust });
+      parts.registry.allowServices(newConfig.services.map(({ name }) => name));
+    },
+    reopenLogs: async () => { await accessLog?.reopen(); },
+    drain: () => drain(table, listeners, config.limits, accessLog),
+  };
+}
+
+function dialerFor(config: Config): Dialer {
+  return new Dialer({
     limits: config.limits,
     ownPorts: ownPorts(config),
     allowLocal: config.upstream.allowLocal,
     transparentServices: new Set(config.services.filter(({ acquire, to }) => acquire !== null || to !== null).map(({ name }) => name)),
     clock: Date.now,
   });
-  const listeners = new Map<string, Listening>();
-  try {
-    for (const service of config.services) listeners.set(service.name, await startService(service, parts, { table, admission, dialer }));
-  } catch (caught) {
-    await Promise.all([...listeners.values()].map((listener) => listener.close()));
-    await accessLog?.close();
-    throw caught;
-  }
-  return {
-    view: localView(table),
-    ports: Object.fromEntries([...listeners].map(([name, { port }]) => [name, port])),
-    reopenLogs: async () => { await accessLog?.reopen(); },
-    drain: () => drain(table, listeners, config.limits, accessLog),
-  };
 }
 
 interface Shared {
   readonly table: SessionTable;
   readonly admission: Admission;
   readonly dialer: Dialer;
-}
-
-async function startService(service: ServiceConfig, parts: DataPlaneParts, shared: Shared): Promise<Listening> {
-  const flows = serviceOf(service, parts, shared);
-  const { limits } = flows.deps;
-  try {
-    return await listen(
-      {
-        host: service.listen.host, port: service.listen.port, backlog: limits.listenBacklog,
-        reusePort: parts.workers > 1, transparent: service.acquire === 'tproxy',
-      },
-      (socket) => void serve(socket, flows),
-    );
-  } catch (caught) {
-    const reason = caught instanceof Error ? caught.message : String(caught);
-    throw new Error(`service ${service.name}: ${reason}`, { cause: caught });
-  }
 }
 
 function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admission, dialer }: Shared): Service {
@@ -149,8 +144,8 @@ function ownPorts(config: Config): ReadonlySet<number> {
 /** How often a draining process looks whether its last flow has ended. */
 const drainPollMs = 50;
 
-async function drain(table: SessionTable, listeners: ReadonlyMap<string, Listening>, limits: Limits, accessLog: AccessLog | null): Promise<void> {
-  const closing = Promise.all([...listeners.values()].map((listener) => listener.close()));
+async function drain(table: SessionTable, listeners: ServiceListeners, limits: Limits, accessLog: AccessLog | null): Promise<void> {
+  const closing = listeners.close();
   const until = Date.now() + limits.shutdownGraceMs;
   while (table.active > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, drainPollMs));
   shutDownAll();

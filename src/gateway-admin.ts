@@ -3,11 +3,16 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { AdminFault } from './admin/fault.ts';
 import type { AdminOptions } from './admin/options.ts';
+import type { ReadyConfig } from './commands/policy.ts';
 import type { Certificates } from './certs/open.ts';
 import type { Config } from './config/schema.ts';
 import type { Logger } from './core/log.ts';
 import type { Traffic } from './gateway.ts';
+import type { InForce } from './in-force.ts';
+import { readQuestion } from './policy/explain-facts.ts';
+import { explainPolicy } from './policy/explain.ts';
 import { renderMetrics } from './sessions/metrics-text.ts';
 import type { MeterRegistry } from './sessions/metrics.ts';
 
@@ -18,10 +23,11 @@ export interface AdminParts {
   /** Figures of this process. */
   readonly registry: MeterRegistry;
   readonly log: Logger;
+  readonly inForce: InForce;
 }
 
 /** Options for startAdmin. Makes the token file on first use. */
-export async function adminOptions({ config, traffic, certificates, registry, log }: AdminParts): Promise<AdminOptions> {
+export async function adminOptions({ config, traffic, certificates, registry, log, inForce }: AdminParts): Promise<AdminOptions> {
   const { host, port } = config.admin.listen;
   const proxy = config.services.find(({ type }) => type === 'http-explicit');
   return {
@@ -36,10 +42,39 @@ export async function adminOptions({ config, traffic, certificates, registry, lo
       const reasons = [traffic.fault(), ...certificates.issuerInfo().faults].filter((reason) => reason !== null);
       return { ready: reasons.length === 0, reasons };
     },
+    explain: async (question) => explain(question, inForce.ready),
+    config: () => masked(inForce.ready.config),
+    async reload() {
+      const faults = await inForce.reload();
+      if (faults.length > 0) throw new AdminFault(422, 'CONFIG_INVALID', faults.join('\n'));
+      return { reloaded: true };
+    },
     issuer: async () => certificates.issuerInfo(),
+    async revoke(order) {
+      const request = readRevocation(order);
+      if (request === null) throw new AdminFault(400, 'BAD_REQUEST', 'expected {"target": SERIAL or HOST, "keep": false}');
+      return { revoked: await certificates.revoke(request) };
+    },
     ca: () => ({ pem: certificates.caPem, der: certificates.caDer }),
-    ...(proxy === undefined ? {} : { proxyPort: traffic.ports[proxy.name] ?? proxy.listen.port }),
+    ...(proxy === undefined ? {} : { proxyPort: traffic.ports()[proxy.name] ?? proxy.listen.port }),
   };
+}
+
+function explain(question: unknown, { policy }: ReadyConfig): unknown {
+  const read = readQuestion(question, policy.options.services, Date.now());
+  if (!read.ok) throw new AdminFault(400, 'BAD_REQUEST', read.problem);
+  return explainPolicy(policy, read.facts);
+}
+
+function readRevocation(order: unknown): { target: string; keep: boolean; reason: number } | null {
+  if (typeof order !== 'object' || order === null || !('target' in order) || typeof order.target !== 'string') return null;
+  return { target: order.target, keep: 'keep' in order && order.keep === true, reason: 0 };
+}
+
+/** The config without what must stay secret: credentials inside a proxy's address. */
+function masked(config: Config): unknown {
+  const proxy = config.upstream.proxy?.replace(/\/\/[^@/]*@/, '//***@') ?? null;
+  return { ...config, upstream: { ...config.upstream, proxy } };
 }
 
 /** Readable by the owner alone: whoever has it may do everything. */

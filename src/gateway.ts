@@ -16,6 +16,7 @@ import { meterFor, startDataPlane } from './data-plane.ts';
 import type { MeterRegistry } from './sessions/metrics.ts';
 import type { ReadyConfig } from './commands/policy.ts';
 import { installTrust } from './trust.ts';
+import { InForce } from './in-force.ts';
 import { startWorkers } from './workers.ts';
 
 export interface GatewayOptions {
@@ -39,7 +40,9 @@ export interface Traffic {
   readMetrics(): Promise<readonly Awaited<ReturnType<MeterRegistry['read']>>[]>;
   /** Null when all is well, else why not. */
   fault(): string | null;
-  readonly ports: Readonly<Record<string, number>>;
+  ports(): Readonly<Record<string, number>>;
+  /** Takes another config for new flows. `text` is what workers read. Rejects, with nothing changed, when that cannot be. */
+  reload(ready: ReadyConfig, text: string): Promise<void>;
   reopenLogs(): Promise<void>;
   drain(): Promise<void>;
 }
@@ -50,6 +53,8 @@ export interface Gateway {
   readonly ports: Readonly<Record<string, number>>;
   readonly certificates: Certificates;
   readonly view: SessionsView;
+  /** Reads the config again. Resolves to the faults that keep it from being taken (nothing has changed then), or to none. */
+  reload(): Promise<readonly string[]>;
   reopenLogs(): Promise<void>;
   /** Drains and stops everything; resolves when nothing is left. */
   stop(): Promise<void>;
@@ -79,10 +84,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
   try {
     traffic = workers === 0 ? await localTraffic(options, certificates, registry) : await startWorkers({ ...options, workers });
-    admin = await startAdmin(await adminOptions({ config, traffic, certificates, registry, log }));
+    const inForce = new InForce(options, traffic);
+    admin = await startAdmin(await adminOptions({ config, traffic, certificates, registry, log, inForce }));
     return {
-      adminPort: admin.port, revocationPort: revocation.port, ports: traffic.ports, certificates, view: traffic.view, stop,
-      reopenLogs: traffic.reopenLogs,
+      adminPort: admin.port, revocationPort: revocation.port, ports: traffic.ports(), certificates, view: traffic.view, stop,
+      reload: () => inForce.reload(), reopenLogs: traffic.reopenLogs,
     };
   } catch (caught) {
     await stop();
@@ -95,5 +101,8 @@ async function localTraffic(options: GatewayOptions, certificates: Certificates,
   const { config, policy } = options.ready;
   const trust = installTrust(config.upstream, extraCa, certificates.issuerPems());
   const plane = await startDataPlane({ config, policy, certificates, trust, registry, log, worker: 'w0', workers: 1, pool: null });
-  return { ...plane, readMetrics: async () => [], fault: () => null };
+  return {
+    ...plane, readMetrics: async () => [], fault: () => null,
+    reload: (ready) => plane.reload(ready.config, ready.policy, installTrust(ready.config.upstream, extraCa, certificates.issuerPems())),
+  };
 }

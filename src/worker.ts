@@ -3,6 +3,7 @@
 import { readyConfig } from './commands/policy.ts';
 import { loadConfig } from './config/load.ts';
 import { openCertificates } from './certs/open.ts';
+import type { Certificates } from './certs/open.ts';
 import { createLogger } from './core/log.ts';
 import { certificateOptions } from './certificate-options.ts';
 import { meterFor, startDataPlane } from './data-plane.ts';
@@ -43,9 +44,16 @@ async function start(order: WorkerOrder): Promise<void> {
   serveMetrics(() => registry.read(), channel);
   serveCalls(channel, workerTopic, {
     'reopen-logs': () => started.reopenLogs(),
+    reload: async (text) => { await reload(started, String(text), order, certificates); },
     'reload-revocations': async () => { await certificates.reload(); },
   });
-  channel.send({ sallyport: 'listening', ports: started.ports });
+  channel.send({ sallyport: 'listening', ports: started.ports() });
+}
+
+async function reload(started: DataPlane, text: string, order: WorkerOrder, certificates: Certificates): Promise<void> {
+  const ready = readyConfig(loadConfig(text, order.fileName), order.fileName);
+  if (!ready.ok) throw new Error('the config changed while it was reloaded');
+  await started.reload(ready.config, ready.policy, installTrust(ready.config.upstream, order.extraCa, certificates.issuerPems()));
 }
 
 function poolOf(limits: Parameters<typeof askOver>[2]): SharedPool {

@@ -4,6 +4,7 @@
 import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
 import { fileURLToPath } from 'node:url';
+import type { ReadyConfig } from './commands/policy.ts';
 import type { SessionsView } from './core/flow.ts';
 import type { GatewayOptions, Traffic } from './gateway.ts';
 import { GrantPool } from './listener/admission.ts';
@@ -43,14 +44,15 @@ export async function startWorkers(options: GatewayOptions & { readonly workers:
     view: mergedView(() => crew.views(), limits),
     readMetrics: () => crew.metrics(),
     fault: () => crew.fault(),
-    ports,
+    ports: () => ports,
+    reload: (ready, text) => crew.reload(ready, text),
     reopenLogs: () => crew.tellAll('reopen-logs'),
     drain: () => crew.drain(),
   };
 }
 
 class Crew {
-  readonly #options: GatewayOptions & { readonly workers: number };
+  #options: GatewayOptions & { readonly workers: number };
   readonly #pool: GrantPool;
   readonly #running = new Map<number, Running>();
   #stopping = false;
@@ -84,6 +86,12 @@ class Crew {
 
   async tellAll(order: string): Promise<void> {
     await Promise.allSettled([...this.#running.values()].map(({ ask }) => ask(order)));
+  }
+
+  /** Every worker takes the new config; rejects with what the first of them could not do. */
+  async reload(ready: ReadyConfig, text: string): Promise<void> {
+    await Promise.all([...this.#running.values()].map(({ ask }) => ask('reload', text)));
+    this.#options = { ...this.#options, ready, source: { ...this.#options.source, text } };
   }
 
   async drain(): Promise<void> {

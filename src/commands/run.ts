@@ -25,10 +25,14 @@ export async function run(args: string[]): Promise<number> {
   if (file === null) return 2;
   const { config } = file.ready;
   const log = createLogger(config.logging.level);
-  const gateway = await startGateway({ ...file, extraCa: values['extra-ca'] ?? [], log });
+  // Signals may come before everything is up: a reload then has nothing to do, an end waits for the start.
+  let gateway: Gateway | null = null;
+  process.on('SIGHUP', () => void gateway?.reload());
+  process.on('SIGUSR2', () => void gateway?.reopenLogs().catch((error: unknown) => log.error({ err: error }, 'logs could not be reopened')));
+  const end = ended();
+  gateway = await startGateway({ ...file, extraCa: values['extra-ca'] ?? [], log });
   process.stdout.write(`${welcome(config, gateway)}\n`);
-  process.on('SIGUSR2', () => void gateway.reopenLogs().catch((error: unknown) => log.error({ err: error }, 'logs could not be reopened')));
-  await ended();
+  await end;
   log.info('draining');
   await gateway.stop();
   return 0;

@@ -34,6 +34,9 @@ services:
     listen: 127.0.0.1:1080
     detectProtocol: true
 
+upstream:
+  allowLocal: true                # clients are on this machine anyway; the gateway's own listeners stay out of reach
+
 policy:
   connection:
     - { name: all, then: allow }
@@ -44,9 +47,6 @@ policy:
   protocol:
     - { name: unknown, when: { protocol: [unknown, undetected, pending] }, then: relay }
     - { name: known, then: handoff }
-  http: [{ name: all, then: allow }]
-  sip: [{ name: all, then: allow }]
-  turn: [{ name: all, then: allow }]
 `;
 }
 

@@ -26,6 +26,7 @@ process.on('message', (message: unknown) => {
 // Ctrl-C reaches the whole group; the primary decides when a worker ends.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
+process.on('SIGHUP', () => {});
 process.on('disconnect', () => process.exit(1));
 
 async function start(order: WorkerOrder): Promise<void> {

@@ -82,7 +82,7 @@ export const limitTable = {
   http2StreamsMax: count(128, 1, 10_000, 'Requests open at once on one HTTP/2 connection.'),
   http2StreamWindowBytes: bytes(256 * kiB, 64 * kiB, 16 * miB, 'What one HTTP/2 stream may have on its way to us unread.'),
   http2ConnectionWindowBytes: bytes(1 * miB, 64 * kiB, 64 * miB, 'The same for all streams of one HTTP/2 connection: bounds what they hold together.'),
-  http2ResetsPerSecondMax: rate(100, 1, 100_000, 'Streams a client may reset in one second before the connection ends with HTTP2_FLOOD (rapid reset).'),
+  http2ResetsPerSecondMax: rate(300, 1, 100_000, 'Streams a client may reset in one second before the connection ends with HTTP2_FLOOD (rapid reset); more than http2StreamsMax, which a closed page resets at once.'),
   http2SettingsPerSecondMax: rate(32, 1, 10_000, 'SETTINGS of a client in one second before the connection ends with HTTP2_FLOOD.'),
   http2AuthoritiesMax: count(64, 1, 10_000, 'Authorities of one HTTP/2 connection whose verdict is remembered.'),
 

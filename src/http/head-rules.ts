@@ -72,7 +72,8 @@ function targetFault(head: Head): Fault | null {
 }
 
 const authorityForm = /^(?:\[[0-9a-fA-F:.]+\]|[^:/?#@[\]]+):[0-9]{1,5}$/;
-const absoluteForm = /^[a-zA-Z][a-zA-Z0-9+.-]*:\/\/([^/?#]+)/;
+/** The schemes in use have letters only, and llhttp takes no others. */
+const absoluteForm = /^[a-zA-Z]+:\/\/([^/?#]+)/;
 
 function absoluteAuthority(target: string): string | null {
   return target.startsWith('/') ? null : (absoluteForm.exec(target)?.[1] ?? null);

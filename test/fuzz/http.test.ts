@@ -31,8 +31,6 @@ const weRefuse: ReadonlySet<string> = new Set([
   'Transfer-Encoding in HTTP/1.0', 'the last transfer coding is not chunked', 'unknown transfer coding', 'empty transfer coding', 'a coding after chunked', 'a body announced where none may be',
   // Folded lines and lengths: llhttp accepts some foldings (section 5.2 lets a gateway refuse) and 64-bit lengths
   'a folded or indented field line', 'Content-Length is too large', 'a chunk size is too large',
-  // llhttp says so too, but only with the byte after the line
-  'empty Content-Length',
   // Section 7.1.1: an extension without a name or with an empty value
   'bad chunk extension', 'bad trailer line', 'a framing field in the trailer', 'bad character in a trailer', 'bad character in a trailer name',
 ]);
@@ -81,7 +79,9 @@ describe.each(['request', 'response'] as const)('%s streams', (kind) => {
       const bytes = generate(kind, random);
       const ours = readStream(kind, [bytes]);
       const theirs = askLlhttp(kind, bytes);
-      const found = difference(kind, ours, theirs);
+      // llhttp judges a line with the byte after it: where only it has not spoken yet, it is given that byte.
+      const unspoken = ours.why !== null && theirs.refused === null && !weRefuse.has(ours.why);
+      const found = difference(kind, ours, unspoken ? askLlhttp(kind, Buffer.concat([bytes, latin1('\r\n\r\n')])) : theirs);
       if (found !== null) expect.fail(`${found}\nstream ${String(index)}: ${JSON.stringify(bytes.toString('latin1'))}`);
       counts[ours.why === null ? (theirs.refused === null ? 'both' : 'onlyUs') : theirs.refused === null ? 'onlyThem' : 'neither'] += 1;
     }

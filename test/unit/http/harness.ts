@@ -13,6 +13,8 @@ export interface DepsOptions {
   readonly limits?: Partial<Record<LimitName, number>>;
   readonly http?: (facts: HttpFacts) => RequestVerdict;
   readonly revocationHost?: string;
+  /** A name that the ssl stage tunnels; every other is intercepted. */
+  readonly tunnelled?: string;
   readonly dial?: () => Promise<Socket>;
   readonly count?: (name: MeterName, labels: readonly string[]) => void;
 }
@@ -32,7 +34,11 @@ export function depsFor(options: DepsOptions = {}): Deps {
       observe: (name, labels) => options.count?.(name, labels),
     },
     policy: {
-      connection: never, ssl: never, certificate: never, protocol: never, sip: never, turn: never,
+      connection: never, certificate: never, protocol: never, sip: never, turn: never,
+      ssl: (session) => ({
+        action: session.sni === options.tunnelled ? 'tunnel' : 'intercept', rule: 'ssl/1', handoff: true, tunnelOnError: new Set(), clientCert: 'tunnel',
+        detect: { off: new Set(), on: new Set() }, clientMinVersion: 'TLSv1.2', issuer: null,
+      }),
       http: (_session, facts) => options.http?.(facts) ?? never(),
       has: (stage) => stage === 'http' && options.http !== undefined,
     },
@@ -74,6 +80,7 @@ export interface GatewayOptions extends DepsOptions {
   /** Port of the origin; null leaves dialling to the exchange (`dial`). */
   readonly originPort: number | null;
   readonly insideTls?: boolean;
+  readonly sni?: string;
   readonly handle: (flow: Flow, deps: Deps) => Promise<Handled>;
   /** What conduct would do with a failure. */
   readonly onError?: (flow: Flow, deps: Deps, error: FlowError) => Promise<void>;
@@ -95,7 +102,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const run = async (client: Socket): Promise<void> => {
     const upstream = options.originPort === null ? null : await connect(options.originPort);
     if (upstream !== null) sockets.add(upstream);
-    const session = sessionFor();
+    const session = { ...sessionFor(), sni: options.sni ?? null };
     sessions.push(session);
     const flow: Flow = { session, raw: client, client, upstream, depth: 1, insideTls: options.insideTls ?? true, repliedBytes: client.bytesWritten };
     flows.push(flow);

@@ -1,0 +1,183 @@
+// One HTTP/2 request bridged: the client's stream and the one re-issued upstream, with back-pressure, interim responses,
+// trailers and resets mapped both ways. Header fields keep order and repetition; nothing of a body is held beyond the windows.
+
+import { constants } from 'node:http2';
+import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Refusal } from '../core/flow.ts';
+import { pageFor } from './pages.ts';
+
+/** What one bridged request came to. */
+export interface StreamEnd {
+  /** Status of the final response, 0 without one. */
+  readonly status: number;
+  /** The client reset it before its response was complete. */
+  readonly resetByClient: boolean;
+}
+
+/** A request of the client as received. */
+export interface ClientRequest {
+  readonly stream: ServerHttp2Stream;
+  readonly headers: IncomingHttpHeaders;
+  /** Names and values in turn, in the order they came. */
+  readonly rawHeaders: readonly string[];
+  /** The request has no body and no trailers. */
+  readonly endsWithHead: boolean;
+}
+
+/** Node 24: not in its types; without it every response would get a Date of ours. */
+interface RespondOptions {
+  readonly endStream: boolean;
+  readonly waitForTrailers: boolean;
+  readonly sendDate: false;
+}
+
+/** Re-issues a request upstream and bridges the two streams; `onEnd` is called once, when the client's stream is closed. */
+export function bridgeStream(request: ClientRequest, upstream: ClientHttp2Session, onEnd: (end: StreamEnd) => void): void {
+  new Bridge(request, upstream, onEnd).start();
+}
+
+/** Answers a request with the page of a refusal, and takes no body. */
+export function refuseStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, refusal: Refusal): number {
+  const page = pageFor(refusal, headers.accept ?? null);
+  if (stream.destroyed || stream.headersSent) return 0;
+  const toHead = headers[':method'] === 'HEAD';
+  stream.respond({
+    ':status': page.status,
+    'content-type': page.contentType,
+    'content-length': page.body.length,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+  }, { endStream: toHead });
+  if (!toHead) stream.end(page.body);
+  // The rest of an upload is not wanted (RFC 9113 section 8.1).
+  stream.once('finish', () => {
+    if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
+  });
+  stream.resume();
+  return page.status;
+}
+
+class Bridge {
+  readonly #request: ClientRequest;
+  readonly #client: ServerHttp2Stream;
+  readonly #session: ClientHttp2Session;
+  readonly #onEnd: (end: StreamEnd) => void;
+  #upstream: ClientHttp2Stream | null = null;
+  #requestTrailers: IncomingHttpHeaders = {};
+  #responseTrailers: IncomingHttpHeaders = {};
+  #status = 0;
+  /** The client's stream was closed by us, so that its code is not the client's. */
+  #closedHere = false;
+
+  constructor(request: ClientRequest, upstream: ClientHttp2Session, onEnd: (end: StreamEnd) => void) {
+    this.#request = request;
+    this.#client = request.stream;
+    this.#session = upstream;
+    this.#onEnd = onEnd;
+  }
+
+  start(): void {
+    const { endsWithHead } = this.#request;
+    const client = this.#client;
+    client.on('error', ignore);
+    client.on('close', this.#onClientClose);
+    let upstream: ClientHttp2Stream;
+    try {
+      upstream = this.#session.request(withAuthority(this.#request), { endStream: endsWithHead, waitForTrailers: !endsWithHead });
+    } catch {
+      // What Node refuses to send again was let in by nghttp2: broken in a way only its caller can mend.
+      this.#closeClient(constants.NGHTTP2_PROTOCOL_ERROR);
+      return;
+    }
+    this.#upstream = upstream;
+    upstream.on('error', ignore);
+    upstream.on('close', this.#onUpstreamClose);
+    upstream.on('headers', this.#onInterim);
+    upstream.on('response', this.#onResponse);
+    upstream.on('trailers', (trailers) => (this.#responseTrailers = trailers));
+    if (endsWithHead) return;
+    client.on('trailers', (trailers) => (this.#requestTrailers = trailers));
+    upstream.on('wantTrailers', () => sendTrailers(upstream, this.#requestTrailers));
+    client.pipe(upstream);
+  }
+
+  readonly #onInterim = (headers: IncomingHttpHeaders): void => {
+    const client = this.#client;
+    if (client.destroyed || client.headersSent) return;
+    try {
+      client.additionalHeaders(headers);
+    } catch {
+      this.#closeClient(constants.NGHTTP2_PROTOCOL_ERROR);
+    }
+  };
+
+  readonly #onResponse = (headers: IncomingHttpHeaders & { ':status'?: number }, flags: number, rawHeaders: readonly string[] = []): void => {
+    const client = this.#client;
+    const upstream = this.#upstream;
+    if (upstream === null || client.destroyed || client.headersSent) return;
+    this.#status = headers[':status'] ?? 0;
+    const endStream = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+    const options: RespondOptions = { endStream, waitForTrailers: !endStream, sendDate: false };
+    try {
+      client.respond([...rawHeaders], options);
+    } catch {
+      this.#closeClient(constants.NGHTTP2_INTERNAL_ERROR);
+      return;
+    }
+    if (endStream) {
+      upstream.resume();
+      return;
+    }
+    client.on('wantTrailers', () => sendTrailers(client, this.#responseTrailers));
+    upstream.pipe(client);
+  };
+
+  #closeClient(code: number): void {
+    this.#closedHere = true;
+    this.#client.close(code);
+  }
+
+  readonly #onClientClose = (): void => {
+    const upstream = this.#upstream;
+    const code = this.#client.rstCode;
+    if (upstream !== null && !upstream.closed) upstream.close(code === constants.NGHTTP2_NO_ERROR ? constants.NGHTTP2_CANCEL : code);
+    this.#onEnd({ status: this.#status, resetByClient: code !== constants.NGHTTP2_NO_ERROR && !this.#closedHere });
+  };
+
+  /** The server's stream is over: complete, reset (passed on with its code), or lost with its connection. */
+  readonly #onUpstreamClose = (): void => {
+    const client = this.#client;
+    const upstream = this.#upstream;
+    if (upstream === null || client.closed || client.destroyed) return;
+    const code = upstream.rstCode;
+    if (code === constants.NGHTTP2_NO_ERROR && upstream.readableEnded) {
+      // Complete before the request was: the rest of the body has nowhere to go (RFC 9113 section 8.1).
+      if (client.readableEnded) return;
+      client.unpipe(upstream);
+      client.resume();
+      if (client.writableFinished) this.#closeClient(constants.NGHTTP2_NO_ERROR);
+      else client.once('finish', () => this.#closeClient(constants.NGHTTP2_NO_ERROR));
+      return;
+    }
+    const lost = this.#session.destroyed && !client.headersSent && code !== constants.NGHTTP2_REFUSED_STREAM;
+    if (lost) this.#status = refuseStream(client, this.#request.headers, { code: 'RESET_BY_UPSTREAM', detail: null, rule: null, status: null });
+    else this.#closeClient(code === constants.NGHTTP2_NO_ERROR ? constants.NGHTTP2_INTERNAL_ERROR : code);
+  };
+}
+
+/** A request that names its host only in `host` gets it as :authority: Node would put in one of its own. */
+function withAuthority({ headers, rawHeaders }: ClientRequest): string[] {
+  const { host } = headers;
+  return headers[':authority'] !== undefined || host === undefined ? [...rawHeaders] : [':authority', host, ...rawHeaders];
+}
+
+function sendTrailers(stream: ServerHttp2Stream | ClientHttp2Stream, trailers: IncomingHttpHeaders): void {
+  if (stream.destroyed) return;
+  try {
+    stream.sendTrailers(trailers);
+  } catch {
+    stream.close(constants.NGHTTP2_PROTOCOL_ERROR);
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,287 @@
+// HTTP/2 terminated on both sides: one session with the client, one with its server, streams bridged between them (RFC 9113).
+// Each request is judged; pushes are not taken; floods end the connection. Nothing is answered for the server but refusals.
+
+import { connect, constants, performServerHandshake } from 'node:http2';
+import type { ClientHttp2Session, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+import { FlowError, toFlowError } from '../core/errors.ts';
+import type { Deps, Flow, Handled, HttpDetails, Refusal } from '../core/flow.ts';
+import { watchIdle } from '../core/idle.ts';
+import type { IdleWatch } from '../core/idle.ts';
+import { countRequest, httpDetails, noteRequest } from './account.ts';
+import { Authorities } from './authority.ts';
+import { ignoreErrors } from './closing.ts';
+import { bridgeStream, refuseStream } from './h2-stream.ts';
+import { judgeRequest } from './judge.ts';
+import { Rate } from './rate.ts';
+
+/** Runs HTTP/2 on a flow until both sessions have ended; dials where nothing was dialled. Rejects with FlowError. */
+export async function exchangeHttp2(flow: Flow, deps: Deps): Promise<Handled> {
+  const upstream = flow.upstream ?? await deps.dial(flow);
+  await calm(flow.client);
+  await calm(upstream);
+  if (flow.client.destroyed) throw new FlowError('RESET_BY_CLIENT');
+  if (upstream.destroyed) throw new FlowError('RESET_BY_UPSTREAM');
+  return await new Http2(flow, deps, upstream).run();
+}
+
+/** Tells every request of a refused connection why, for a bounded time, then ends it. */
+export async function refuseHttp2(flow: Flow, deps: Deps, refusal: Refusal): Promise<void> {
+  ignoreErrors(flow.client);
+  if (flow.upstream !== null) {
+    ignoreErrors(flow.upstream);
+    flow.upstream.destroy();
+  }
+  if (flow.client.destroyed || !flow.client.writable) return;
+  await calm(flow.client);
+  if (flow.client.destroyed) return;
+  const session = performServerHandshake(flow.client, serverOptions(deps));
+  startReading(flow.client);
+  await new Promise<void>((resolve) => {
+    // A client that asks nothing is not waited for longer than for first bytes; one that was answered leaves, or is left.
+    const timer = setTimeout(() => session.destroy(), deps.limits.detectMs);
+    session.on('error', ignore);
+    session.on('close', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+      stream.on('error', ignore);
+      refuseStream(stream, headers, refusal);
+      session.close();
+    });
+  });
+  flow.client.destroy();
+}
+
+class Http2 {
+  readonly #flow: Flow;
+  readonly #deps: Deps;
+  readonly #details: HttpDetails;
+  readonly #server: ServerHttp2Session;
+  readonly #upstream: ClientHttp2Session;
+  readonly #upstreamSocket: Socket;
+  readonly #authorities: Authorities;
+  readonly #resets: Rate;
+  readonly #settings: Rate;
+  readonly #hasPolicy: boolean;
+  #streams = 0;
+  #failure: FlowError | null = null;
+  #denied: FlowError | null = null;
+  #idle: IdleWatch | null = null;
+
+  constructor(flow: Flow, deps: Deps, upstream: Socket) {
+    const { limits } = deps;
+    this.#flow = flow;
+    this.#deps = deps;
+    this.#details = httpDetails(flow.session);
+    this.#upstreamSocket = upstream;
+    this.#authorities = new Authorities(flow.session, deps);
+    this.#resets = new Rate(limits.http2ResetsPerSecondMax);
+    this.#settings = new Rate(limits.http2SettingsPerSecondMax);
+    this.#hasPolicy = deps.policy.has('http');
+    this.#upstream = connect(`${flow.insideTls ? 'https' : 'http'}://upstream.invalid`, {
+      createConnection: () => upstream,
+      settings: { enablePush: false, initialWindowSize: limits.http2StreamWindowBytes, maxHeaderListSize: limits.httpHeadBytesMax },
+      maxHeaderListPairs: limits.httpHeadersMax + pseudoHeaders,
+    });
+    this.#server = performServerHandshake(flow.client, serverOptions(deps));
+    startReading(flow.client);
+    startReading(upstream);
+  }
+
+  run(): Promise<Handled> {
+    const { raw } = this.#flow;
+    const { limits } = this.#deps;
+    return new Promise((resolve, reject) => {
+      this.#listenToServer();
+      this.#listenToUpstream();
+      this.#idle = watchIdle(() => raw.bytesRead + raw.bytesWritten, limits.httpIdleMs, () => {
+        if (this.#streams > 0) this.#fail(new FlowError('IDLE_TIMEOUT'), constants.NGHTTP2_CANCEL);
+        else this.#leave();
+      });
+      let open = 2;
+      const closed = (): void => {
+        open -= 1;
+        if (open > 0) return;
+        this.#idle?.stop();
+        this.#flow.client.destroy();
+        this.#upstreamSocket.destroy();
+        const outcome = this.#failure ?? this.#denied;
+        if (outcome === null) resolve('done');
+        else reject(outcome);
+      };
+      this.#server.on('close', closed);
+      this.#upstream.on('close', closed);
+    });
+  }
+
+  #listenToServer(): void {
+    const server = this.#server;
+    ignoreErrors(this.#flow.client);
+    server.on('stream', this.#onStream);
+    server.on('error', (error: Error) => this.#fail(sessionError(error, 'client'), null));
+    server.on('frameError', () => this.#fail(new FlowError('HTTP2_PROTOCOL', 'a frame could not be sent'), constants.NGHTTP2_INTERNAL_ERROR));
+    server.on('remoteSettings', () => {
+      if (!this.#settings.take(this.#deps.clock())) this.#flood('http2SettingsPerSecondMax');
+    });
+    server.on('close', () => {
+      // Streams that still run end with the connection that asked for them.
+      if (!this.#upstream.destroyed) this.#endSession(this.#upstream);
+    });
+    try {
+      server.setLocalWindowSize(this.#deps.limits.http2ConnectionWindowBytes);
+    } catch (caught) {
+      this.#fail(toFlowError(caught), null);
+    }
+  }
+
+  #listenToUpstream(): void {
+    const upstream = this.#upstream;
+    ignoreErrors(this.#upstreamSocket);
+    upstream.on('error', (error: Error) => this.#fail(sessionError(error, 'server'), null));
+    upstream.on('connect', () => upstream.setLocalWindowSize(this.#deps.limits.http2ConnectionWindowBytes));
+    // Extended CONNECT (RFC 8441) is ours to offer only once the server has offered it.
+    upstream.on('remoteSettings', (settings) => {
+      if (settings.enableConnectProtocol === true && !this.#server.destroyed) this.#server.settings({ enableConnectProtocol: true });
+    });
+    // Streams above the last one the server will read are reset by nghttp2 as REFUSED_STREAM and passed on as that.
+    upstream.on('goaway', (code: number) => {
+      if (this.#server.destroyed) return;
+      if (code !== constants.NGHTTP2_NO_ERROR) this.#server.goaway(code);
+      this.#server.close();
+    });
+    upstream.on('close', () => {
+      if (!this.#server.destroyed) this.#endSession(this.#server);
+    });
+  }
+
+  readonly #onStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number, rawHeaders: readonly string[] = []): void => {
+    const { session } = this.#flow;
+    const startedAt = this.#deps.clock();
+    const method = headers[':method'] ?? 'other';
+    const host = headers[':authority'] ?? headers.host ?? null;
+    noteRequest(this.#details, method, host, this.#deps.limits.sessionTextBytesMax);
+    this.#streams += 1;
+    const ended = (status: number): void => {
+      this.#streams -= 1;
+      this.#details.status = status === 0 ? null : status;
+      countRequest(session, this.#deps, method, status, startedAt);
+    };
+    const refusal = this.#judge(method, host, headers);
+    if (refusal !== null) {
+      stream.on('error', ignore);
+      const status = refuseStream(stream, headers, refusal);
+      stream.on('close', () => ended(status));
+      return;
+    }
+    if (headers[':protocol'] !== undefined) this.#upgraded(headers[':protocol']);
+    const endsWithHead = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+    bridgeStream({ stream, headers, rawHeaders, endsWithHead }, this.#upstream, (end) => {
+      ended(end.status);
+      if (end.resetByClient && !this.#resets.take(this.#deps.clock())) this.#flood('http2ResetsPerSecondMax');
+    });
+  };
+
+  /** Why a request is not passed on; null when it is. */
+  #judge(method: string, host: string | null, headers: IncomingHttpHeaders): Refusal | null {
+    // RFC 9113 section 8.3.1: a gateway must not forward two hosts that differ.
+    if (headers[':authority'] !== undefined && headers.host !== undefined && headers.host.toLowerCase() !== headers[':authority'].toLowerCase()) {
+      return { code: 'HTTP_AMBIGUOUS', detail: 'host differs from :authority', rule: null, status: null };
+    }
+    if (host === null) return { code: 'HTTP_MALFORMED', detail: 'a request without its host', rule: null, status: null };
+    const other = this.#authorities.judge(host);
+    if (other !== null) return { code: 'CONNECTION_DENIED', detail: 'this name has another verdict than its connection', rule: other, status: misdirected };
+    if (!this.#hasPolicy) return null;
+    const words = { method, host, target: headers[':path'] ?? '', headers: new Set(Object.keys(headers).filter((name) => !name.startsWith(':'))) };
+    const verdict = judgeRequest(this.#flow.session, this.#deps, { ...words, upgrade: headers[':protocol'] ?? null });
+    if (verdict.action === 'allow') return null;
+    this.#flow.session.rule = verdict.rule;
+    this.#denied ??= new FlowError('REQUEST_DENIED');
+    return { code: 'REQUEST_DENIED', detail: null, rule: verdict.rule, status: verdict.status };
+  }
+
+  /** WebSocket and its like may be silent for longer than requests. */
+  #upgraded(protocol: string): void {
+    this.#details.upgraded = protocol.slice(0, this.#deps.limits.sessionTextBytesMax);
+    if (this.#idle !== null) this.#idle.limitMs = Math.max(this.#idle.limitMs, this.#deps.limits.relayIdleMs);
+  }
+
+  #flood(limit: 'http2ResetsPerSecondMax' | 'http2SettingsPerSecondMax'): void {
+    if (this.#failure !== null) return;
+    this.#deps.meter.add('limits_hit_total', [limit]);
+    this.#fail(new FlowError('HTTP2_FLOOD', limit), constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+
+  /** The first failure is the flow's; null as code leaves the farewell to what happened. */
+  #fail(error: FlowError, code: number | null): void {
+    this.#failure ??= error;
+    if (!this.#server.destroyed) {
+      if (code === null) this.#endSession(this.#server);
+      else this.#server.destroy(undefined, code);
+    }
+    if (!this.#upstream.destroyed) this.#upstream.destroy(undefined, constants.NGHTTP2_CANCEL);
+  }
+
+  #leave(): void {
+    this.#endSession(this.#server);
+    this.#endSession(this.#upstream);
+  }
+
+  /** GOAWAY, a bounded time for what is under way, then the end. */
+  #endSession(session: ServerHttp2Session | ClientHttp2Session): void {
+    if (session.destroyed) return;
+    if (!session.closed) session.close();
+    const timer = setTimeout(() => session.destroy(), this.#deps.limits.lingerMs);
+    session.once('close', () => clearTimeout(timer));
+  }
+}
+
+/** :method, :scheme, :authority, :path and :protocol come on top of the fields that are counted. */
+const pseudoHeaders = 5;
+const misdirected = 421;
+
+function serverOptions(deps: Deps): Parameters<typeof performServerHandshake>[1] {
+  const { limits } = deps;
+  return {
+    settings: {
+      maxConcurrentStreams: limits.http2StreamsMax,
+      initialWindowSize: limits.http2StreamWindowBytes,
+      maxHeaderListSize: limits.httpHeadBytesMax,
+    },
+    maxHeaderListPairs: limits.httpHeadersMax + pseudoHeaders,
+    streamResetBurst: limits.http2ResetsPerSecondMax * resetBurstSeconds,
+    streamResetRate: limits.http2ResetsPerSecondMax,
+  };
+}
+
+/** Node 24: a listener of 'readable' that was just taken off sets the stream flowing in the next tick, past the session. */
+function calm(socket: Socket): Promise<void> {
+  ignoreErrors(socket);
+  socket.pause();
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/**
+ * Node 24: a session takes a socket's handle as it is. One that is paused stays silent, and one with allowHalfOpen hears of
+ * its peer's end and goes on for ever. What was put back into the socket is taken by the session before the socket flows.
+ */
+function startReading(socket: Socket): void {
+  socket.on('end', () => socket.end());
+  socket.resume();
+}
+
+/** nghttp2's own guard is the second one: ours names the limit and is met first. */
+const resetBurstSeconds = 2;
+
+/** Errors of a session by whose they are; floods that nghttp2 itself sees come with ENHANCE_YOUR_CALM or its flood codes. */
+function sessionError(error: Error, side: 'client' | 'server'): FlowError {
+  if (error instanceof FlowError) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  const isReset = code === 'ECONNRESET' || code === 'EPIPE' || code === 'ETIMEDOUT';
+  if (isReset) return new FlowError(side === 'client' ? 'RESET_BY_CLIENT' : 'RESET_BY_UPSTREAM', null, error);
+  const isFlood = side === 'client' && (code === 'ERR_HTTP2_TOO_MANY_INVALID_FRAMES' || /flood|calm|too many/i.test(error.message));
+  return new FlowError(isFlood ? 'HTTP2_FLOOD' : 'HTTP2_PROTOCOL', `${side}: ${code ?? 'unknown'}`, error);
+}
+
+function ignore(): void {}

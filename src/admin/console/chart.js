@@ -1,21 +1,30 @@
-// A live line chart by uPlot with a legend that is a table: colours from the style sheet, readable without seeing the lines.
+// A live line chart by uPlot with a legend that is a list: colours from the style sheet, readable without seeing the lines.
 
 import uPlot from 'uplot';
+import { timeText } from './format.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 
 /** Line colours; more series than these are summed up as `others`. */
 const seriesMax = 8;
 const heightPx = 180;
 
+/** Steps of an axis, by what it counts: bytes in powers of two, whole things without fractions. */
+const stepsOf = {
+  bytes: Array.from({ length: 50 }, (_, power) => 2 ** power),
+  count: Array.from({ length: 9 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat(),
+};
+
 /**
  * `times` are seconds since the epoch, `lines` maps a name to as many values (null where there is none). `write` formats one
- * value for axis and legend.
+ * value for axis and legend; `unit` is bytes, count or rate.
  */
-export function Chart({ title, times, lines, write }) {
+export function Chart({ title, times, lines, write, unit }) {
   const box = useRef(null);
   const plot = useRef(null);
   const scheme = useScheme();
-  const { names, values } = chosenLines(lines, times.length);
+  const kept = useRef([]);
+  const { names, values } = chosenLines(lines, times.length, kept.current);
+  kept.current = names;
   const data = [times, ...values];
 
   useLayoutEffect(() => {
@@ -25,7 +34,7 @@ export function Chart({ title, times, lines, write }) {
     plot.current = new uPlot({
       width: box.current.clientWidth, height: heightPx, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } },
       scales: { y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.1 : 1] } },
-      axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map(write) }],
+      axes: [{ ...axis, values: (_, ticks) => ticks.map((tick) => timeText(tick * 1000)), space: 70, size: 30 }, { ...axis, size: 72, incrs: stepsOf[unit], values: (_, ticks) => ticks.map(write) }],
       series: [{}, ...names.map((name, index) => ({ label: name, stroke: color(`--series-${index + 1}`), width: 2, points: { show: false }, spanGaps: false }))],
     }, data, box.current);
     const observer = new ResizeObserver(() => plot.current?.setSize({ width: box.current.clientWidth, height: heightPx }));
@@ -42,18 +51,22 @@ export function Chart({ title, times, lines, write }) {
     <figure class="chart">
       <figcaption>${title}</figcaption>
       <div class="plot" ref=${box} aria-hidden="true"></div>
-      <table class="legend" aria-label=${`${title}: now`}><tbody>${names.length === 0 ? html`<tr><td class="faint">nothing yet</td></tr>` : names.map((name, index) => html`
-        <tr key=${name}><td><span class=${`swatch series-${index + 1}`} aria-hidden="true"></span></td><th scope="row">${name}</th><td class="number">${write(values[index].findLast((value) => value !== null) ?? 0)}</td></tr>`)}</tbody></table>
+      <ul class="legend" aria-label=${`${title}: now`}>${names.length === 0 ? html`<li class="faint">nothing yet</li>` : names.map((name, index) => html`
+        <li key=${name}><i class=${`swatch series-${index + 1}`} aria-hidden="true"></i><span title=${name}>${name}</span> <b class="number">${write(values[index].findLast((value) => value !== null) ?? 0)}</b></li>`)}</ul>
     </figure>`;
 }
 
-/** The lines with the most in them, in the order of their names so that colours stay; the rest as one. */
-function chosenLines(lines, length) {
+/**
+ * The lines with the most in them, the rest as one. Those shown `before` stay, so that colours do not jump; their order is
+ * that of their names.
+ */
+function chosenLines(lines, length, before) {
   const sum = (values) => values.reduce((total, value) => total + (value ?? 0), 0);
   const all = Object.entries(lines).filter(([, values]) => sum(values) > 0);
-  const ranked = [...all].sort((left, right) => sum(right[1]) - sum(left[1]));
-  const kept = ranked.slice(0, all.length > seriesMax ? seriesMax - 1 : seriesMax).sort(([left], [right]) => (left < right ? -1 : 1));
+  const ranked = all.sort((left, right) => before.includes(right[0]) - before.includes(left[0]) || sum(right[1]) - sum(left[1]));
+  const kept = ranked.slice(0, all.length > seriesMax ? seriesMax - 1 : seriesMax);
   const rest = ranked.slice(kept.length);
+  kept.sort(([left], [right]) => (left < right ? -1 : 1));
   if (rest.length > 0) kept.push(['others', Array.from({ length }, (_, index) => rest.reduce((total, [, values]) => total + (values[index] ?? 0), 0))]);
   return { names: kept.map(([name]) => name), values: kept.map(([, values]) => values) };
 }

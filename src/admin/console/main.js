@@ -100,4 +100,6 @@ function TokenButton({ token, writes, wanted }) {
     </dialog>`;
 }
 
-render(html`<${App} />`, document.getElementById('app'));
+const place = document.getElementById('app');
+place.replaceChildren();
+render(html`<${App} />`, place);

@@ -24,13 +24,19 @@ const columns = [
 
 /**
  * `store` holds the rows, `version` tells that it changed, `inserted` by how many rows what is in sight was pushed down.
- * `onNeedMore` is called when the end comes near.
+ * `onNeedMore` is called when the end comes near. Another `query` starts at the top.
  */
-export function SessionsTable({ store, version, inserted, selected, onSelect, onKill, onNeedMore }) {
+export function SessionsTable({ store, query, version, inserted, selected, onSelect, onKill, onNeedMore }) {
   const scroller = useRef(null);
   const [from, setFrom] = useState(0);
   const [visible, setVisible] = useState(40);
-  const [activeId, setActiveId] = useState(null);
+  const [activeId, drawActive] = useState(null);
+  // Keys may come faster than pages are drawn; the next one starts from where the last one went.
+  const active = useRef(null);
+  const setActiveId = (id) => {
+    active.current = id;
+    drawActive(id);
+  };
   const { rows } = store;
 
   useLayoutEffect(() => {
@@ -40,6 +46,10 @@ export function SessionsTable({ store, version, inserted, selected, onSelect, on
     measure();
     return () => observer.disconnect();
   }, []);
+
+  useLayoutEffect(() => {
+    scroller.current.scrollTop = 0;
+  }, [query]);
 
   // Rows that came in above must not move those being read; at the very top the newest are what is wanted.
   useLayoutEffect(() => {
@@ -62,7 +72,7 @@ export function SessionsTable({ store, version, inserted, selected, onSelect, on
   };
   const pressed = (event) => {
     if (rows.length === 0 || event.altKey || event.ctrlKey || event.metaKey) return;
-    const index = activeId === null ? -1 : store.indexOf(activeId);
+    const index = active.current === null ? -1 : store.indexOf(active.current);
     const page = Math.max(1, visible - 3);
     const target = { ArrowDown: index + 1, ArrowUp: index - 1, PageDown: index + page, PageUp: index - page, Home: 0, End: rows.length - 1 }[event.key];
     if (target !== undefined) {
@@ -74,7 +84,9 @@ export function SessionsTable({ store, version, inserted, selected, onSelect, on
     else return;
     event.preventDefault();
   };
-  const activeShown = activeId !== null && store.find(activeId) !== null;
+  // Only a row that is drawn can be pointed at.
+  const activeIndex = activeId === null ? -1 : store.indexOf(activeId);
+  const activeShown = activeIndex >= first && activeIndex < last;
   return html`
     <div class="grid" ref=${scroller} onScroll=${scrolled}>
       <table role="grid" tabindex="0" onKeyDown=${pressed} aria-label="Sessions, newest first" aria-rowcount=${rows.length + 1}
@@ -94,7 +106,7 @@ export function SessionsTable({ store, version, inserted, selected, onSelect, on
 }
 
 function Row({ session, index, active, selected, onOpen }) {
-  const name = `${index % 2 === 0 ? 'even' : ''} ${active ? 'active' : ''} ${session.state}`;
+  const name = `${index % 2 === 0 ? 'even' : ''} ${active ? 'current' : ''}`;
   return html`
     <tr role="row" id=${`row-${session.id}`} class=${name} aria-rowindex=${index + 2} aria-selected=${selected ? 'true' : 'false'} onClick=${onOpen}>
       ${columns.map((column) => html`<td key=${column.title} role="gridcell" class=${column.name}>${column.text(session)}</td>`)}

@@ -2,13 +2,13 @@
 
 import { ask, followSessions } from './api.js';
 import { FilterBar } from './filter-bar.js';
-import { html, useCallback, useEffect, useRef, useState } from './html.js';
+import { html, useCallback, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { SessionDetails } from './session-details.js';
 import { SessionsTable } from './sessions-table.js';
 import { SessionStore } from './store.js';
 
 /** The first page is small so that a filter answers at once; the following ones fill the table while it is read. */
-const firstPage = 200;
+const firstPage = 100;
 const nextPage = 1_000;
 const countsMs = 5_000;
 
@@ -40,7 +40,8 @@ export function SessionsView({ api, query }) {
   }, [query]);
 
   const ending = useRef(null);
-  useEffect(() => {
+  // Before the next drawing, not after it: a filter's answer is a frame or two sooner.
+  useLayoutEffect(() => {
     if (paused) return undefined;
     const abort = new AbortController();
     ending.current = abort;
@@ -97,7 +98,7 @@ export function SessionsView({ api, query }) {
     </div>
     <div class=${selected === null ? 'split' : 'split open'}>
       <section class="list" aria-label="Sessions">
-        <${SessionsTable} store=${store.current} version=${view.version} inserted=${view.inserted} selected=${selected} onSelect=${setSelected} onKill=${setKilling} onNeedMore=${needMore} />
+        <${SessionsTable} store=${store.current} query=${query} version=${view.version} inserted=${view.inserted} selected=${selected} onSelect=${setSelected} onKill=${setKilling} onNeedMore=${needMore} />
       </section>
       ${selected !== null && html`<${SessionDetails} api=${api} id=${selected} session=${store.current.find(selected)} onClose=${close} onKill=${setKilling} />`}
     </div>

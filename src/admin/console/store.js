@@ -32,14 +32,12 @@ export class SessionStore {
 
   /** The next older page. */
   append(page) {
-    for (const session of page.sessions) {
-      if (this.#byId.has(session.id)) continue;
-      this.#byId.set(session.id, session);
-      this.rows.push(session);
-    }
-    this.rows.sort((left, right) => compareNewest(left.id, right.id));
+    const fresh = page.sessions.filter(({ id }) => !this.#byId.has(id));
+    for (const session of fresh) this.#byId.set(session.id, session);
+    this.rows = merged(this.rows, fresh);
     this.total = page.total;
     this.cursor = page.cursor;
+    this.#trim();
     this.version += 1;
   }
 
@@ -58,9 +56,14 @@ export class SessionStore {
     }
     const left = gone.filter((id) => this.#byId.delete(id));
     for (const id of left) if (isAbove(id)) above -= 1;
-    // Values were replaced in the map; one pass puts them, what is new and what is gone in their places.
-    const kept = this.rows.filter((row) => this.#byId.has(row.id)).map((row) => this.#byId.get(row.id));
-    this.rows = fresh.length === 0 ? kept : [...fresh, ...kept].sort((a, b) => compareNewest(a.id, b.id));
+    // The map has what is new of each row; those that are gone have left it.
+    const kept = [];
+    for (const row of this.rows) {
+      const now = this.#byId.get(row.id);
+      if (now !== undefined) kept.push(now);
+    }
+    fresh.sort((one, other) => compareNewest(one.id, other.id));
+    this.rows = merged(kept, fresh);
     this.total += fresh.length - left.length;
     this.#trim();
     this.version += 1;
@@ -95,6 +98,21 @@ export class SessionStore {
     for (const row of this.rows.splice(rowsMax)) this.#byId.delete(row.id);
     this.cursor = this.rows.at(-1).id;
   }
+}
+
+/** Two lists, each newest first, as one. The second is mostly all newer or all older than the first. */
+function merged(left, right) {
+  if (left.length === 0) return right;
+  if (right.length === 0) return left;
+  if (compareNewest(left.at(-1).id, right[0].id) < 0) return [...left, ...right];
+  if (compareNewest(right.at(-1).id, left[0].id) < 0) return [...right, ...left];
+  const all = [];
+  let next = 0;
+  for (const row of left) {
+    while (next < right.length && compareNewest(right[next].id, row.id) < 0) all.push(right[next++]);
+    all.push(row);
+  }
+  return [...all, ...right.slice(next)];
 }
 
 function parts(id) {

@@ -8,6 +8,8 @@ import { html, useEffect, useRef, useState } from './html.js';
 import { parseMetrics } from './metrics-text.js';
 
 const readMs = 2_000;
+/** Rows of a breakdown in sight; the others wait behind a click. */
+const shownMax = 7;
 
 const writers = {
   count: countText,
@@ -55,7 +57,7 @@ export function SummaryView() {
         <${Breakdown} title="By action" counts=${summary.byAction} filter="action" />
         <${Breakdown} title="By error" counts=${summary.byError} filter="error" />
       </div>`}
-    <div class="charts">${chartRows.map(({ key, title, unit }) => html`<${Chart} key=${key} title=${title} times=${times} lines=${lines[key]} write=${writers[unit]} />`)}</div>`;
+    <div class="charts">${chartRows.map(({ key, title, unit }) => html`<${Chart} key=${key} title=${title} times=${times} lines=${lines[key]} write=${writers[unit]} unit=${unit} />`)}</div>`;
 }
 
 function Tile({ name, value, href = null }) {
@@ -67,11 +69,13 @@ function Tile({ name, value, href = null }) {
 function Breakdown({ title, counts, filter, exact = {} }) {
   const rows = Object.entries(counts).sort((left, right) => right[1] - left[1]);
   const most = Math.max(1, ...rows.map(([, count]) => count));
+  const list = (some) => html`<ul>${some.map(([word, count]) => html`
+    <li key=${word}><a href=${`#/sessions?${filter}=${exact[word] ?? word}`}>${word}</a>
+      <meter min="0" max=${most} value=${count} aria-hidden="true"></meter><span class="number">${countText(count)}</span></li>`)}</ul>`;
   return html`
     <section class="breakdown"><h2>${title}</h2>
       ${rows.length === 0 && html`<p class="faint">none</p>`}
-      <ul>${rows.map(([word, count]) => html`
-        <li key=${word}><a href=${`#/sessions?${filter}=${exact[word] ?? word}`}>${word}</a>
-          <meter min="0" max=${most} value=${count} aria-hidden="true"></meter><span class="number">${countText(count)}</span></li>`)}</ul>
+      ${list(rows.slice(0, shownMax))}
+      ${rows.length > shownMax && html`<details><summary>${rows.length - shownMax} more</summary>${list(rows.slice(shownMax))}</details>`}
     </section>`;
 }

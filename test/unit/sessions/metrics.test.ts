@@ -1,3 +1,4 @@
+import { Histogram, Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { meterTable } from '../../../src/core/meters.ts';
@@ -85,6 +86,30 @@ describe('the meter', () => {
     expect(() => meter.add('handshake_seconds', ['client'])).toThrow(TypeError);
     expect(() => meter.set('sessions_total', [], 1)).toThrow(TypeError);
     expect(() => meter.add('nothing' as MeterName)).toThrow(TypeError);
+  });
+
+  it('histograms hold what prom-client\'s would', async () => {
+    const seconds = Array.from({ length: 500 }, (_, index) => (index * 7919) % 1000 / 50);
+    const ours = registry();
+    for (const value of seconds) ours.meter.observe('handshake_seconds', ['upstream'], value);
+    const bounds = [...(await text(ours)).matchAll(/sallyport_handshake_seconds_bucket\{le="([\d.]+)"/g)].map(([, bound]) => Number(bound));
+    const theirs = new Histogram({ name: 'sallyport_handshake_seconds', help: meterTable.handshake_seconds.help, labelNames: ['side'], buckets: bounds, registers: [new Registry()] });
+    for (const value of seconds) theirs.observe({ side: 'upstream' }, value);
+    const expected = (await theirs.get()).values.map(({ metricName, labels, value }) => ({ metricName, labels, value }));
+    const found = (await ours.read()).find(({ name }) => name === 'sallyport_handshake_seconds')?.values;
+    expect(found).toEqual(expected);
+  });
+
+  it('shows the lag of the event loop without the tick by which it is measured', async () => {
+    const one = createMeter({ worker: '7', limits: limitsWith(), services: [], processMetrics: true });
+    const lagOf = async (name: string): Promise<number> => Number(new RegExp(`^nodejs_eventloop_lag_${name}_seconds\\{worker="7"\\} (\\S+)`, 'm').exec(await text(one))?.[1]);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(await lagOf('p50')).toBeLessThan(0.045);
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    const until = performance.now() + 400;
+    while (performance.now() < until);
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    expect(await lagOf('max')).toBeGreaterThan(0.2);
   });
 
   it('counts fast enough to count every message', () => {

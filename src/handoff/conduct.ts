@@ -1,7 +1,7 @@
 // The order of a flow: detect, decide, hand off, and again for each layer taken off. Verdicts and the whole of tunnel-on-error are
 // here and nowhere else; a flow ends here with at most one error code.
 
-import { FlowError, toFlowError } from '../core/errors.ts';
+import { errorTable, FlowError, toFlowError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import type { DetectSwitches, EntryDeps, Flow, Handled, Session, SslVerdict } from '../core/flow.ts';
 import { detectedNames, protocolRows, shownName } from '../core/protocols.ts';
@@ -45,8 +45,20 @@ export async function conduct(entry: Flow, deps: ConductDeps): Promise<void> {
   let round: Round | 'done' = {
     flow: entry, switches: verdict.detect, tunnelOnError: verdict.tunnelOnError, serverFirst: verdict.serverFirst, handoff: true,
   };
-  while (round !== 'done') round = await oneRound(round, deps);
+  while (round !== 'done') {
+    const { flow }: Round = round;
+    try {
+      round = await oneRound(round, deps);
+    } catch (caught) {
+      const error = toFlowError(caught);
+      // Handlers and relays end their sockets themselves and may still have words to the server on the way.
+      if (!endsItself.has(errorTable[error.code].stage) && error.code !== 'REQUEST_DENIED') flow.upstream?.destroy();
+      throw error;
+    }
+  }
 }
+
+const endsItself: ReadonlySet<string> = new Set(['handler', 'relay']);
 
 async function oneRound(round: Round, deps: ConductDeps): Promise<Round | 'done'> {
   const found = await look(round, deps);
@@ -183,7 +195,7 @@ function noteOf(found: Detection, looked: boolean): string {
 /** Tells the client in its own protocol where that is known, and ends the flow with the code. */
 async function refuse(flow: Flow, deps: ConductDeps, row: DetectedName | null, code: ErrorCode, rule?: string): Promise<never> {
   if (rule !== undefined) flow.session.rule = rule;
-  if (code === 'PROTOCOL_DENIED') flow.session.action = 'deny';
+  flow.session.action = 'deny';
   const refusal = flow.refusal ?? { code, detail: null, rule: flow.session.rule, status: null };
   if (row !== null) await protocols[row].refuse?.(flow, deps, refusal);
   throw new FlowError(refusal.code, refusal.detail);

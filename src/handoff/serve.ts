@@ -47,6 +47,12 @@ class Live implements LiveSession {
     };
   }
 
+  /** The flow has failed: whatever its last words to the server were, they have `lingerMs` to leave. */
+  leaveUpstream(lingerMs: number): void {
+    const upstream = this.#upstream;
+    if (upstream !== null && !upstream.destroyed) destroyLater(upstream, lingerMs);
+  }
+
   kill(code: ErrorCode = 'KILLED_BY_OPERATOR'): void {
     this.killed ??= code;
     this.#raw.destroy();
@@ -125,6 +131,7 @@ function end(raw: Socket, session: Session, { deps, table }: Service, error: Flo
     } else deps.log.debug({ ...sessionFields(session), code: error.code, detail: error.detail }, errorTable[error.code].text);
     if (error.code === 'CLIENT_REJECTED_CERT' || error.code === 'CLIENT_LEFT_SILENTLY') deps.noteRefusal(session, error.code);
     if (!raw.destroyed) lastWords(raw, deps.limits.lingerMs);
+    lives.get(session)?.leaveUpstream(deps.limits.lingerMs);
   }
   lives.delete(session);
   table.close(session, error?.code ?? null, error?.detail ?? null);
@@ -132,9 +139,13 @@ function end(raw: Socket, session: Session, { deps, table }: Service, error: Flo
 
 /** What was written for the client still leaves; whoever does not take it in time is dropped. */
 function lastWords(raw: Socket, lingerMs: number): void {
-  const timer = setTimeout(() => raw.destroy(), lingerMs);
-  raw.once('close', () => clearTimeout(timer));
+  destroyLater(raw, lingerMs);
   if (raw.readableFlowing !== true) raw.destroySoon();
+}
+
+function destroyLater(socket: Socket, lingerMs: number): void {
+  const timer = setTimeout(() => socket.destroy(), lingerMs);
+  socket.once('close', () => clearTimeout(timer));
 }
 
 /** IPv4 addresses on dual-stack listeners come mapped into IPv6. */

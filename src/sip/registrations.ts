@@ -64,7 +64,7 @@ export class Registrations {
     const address = contact === null ? null : addressIn(listIn(contact)[0] ?? '');
     const aor = plainUri(addressIn(to).uri);
     const epid = paramIn(from.params, 'epid');
-    const key = `${aor}\n${epid ?? (address === null ? callId : plainUri(address.uri))}`;
+    const key = `${aor}\n${epid ?? callId}`;
     const watched = this.#watched.get(key) ?? this.#open(key, aor);
     this.#pending.set(callId, watched);
     const { shown: row } = watched;

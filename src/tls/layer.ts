@@ -92,6 +92,7 @@ async function refuse(
 ): Promise<Handled> {
   const [first] = problems;
   const code = problemCodes[first ?? 'invalid'];
+  flow.session.action = 'deny';
   drop(upstream.socket);
   if (!facts.verdict.handoff) throw new FlowError(code, problems.join(', '));
   const refusal: Refusal = { code, detail: problems.join(', '), rule: verdict.rule, status: 502 };

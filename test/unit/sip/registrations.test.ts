@@ -121,3 +121,12 @@ test('full: the oldest is forgotten and leaves the gauge; the list keeps what is
 });
 
 test.each<[string | null, number | null]>([['0', 0], ['600', 600], [null, null], ['', null], ['-1', null], ['1e9', null], ['9'.repeat(13), null]])('seconds %j', (value, seconds) => expect(secondsIn(value)).toBe(seconds));
+
+test('linphonec: a phone that learns its address from the challenge and changes its Contact is still one registration', () => {
+  const watch = registrations();
+  ask(watch, ['Contact: <sip:alice@10.0.0.1:40100;transport=tls>']);
+  reply(watch, 401, ['WWW-Authenticate: Digest realm="x"']);
+  ask(watch, ['Contact: <sip:alice@203.0.113.9:50200;transport=tls>', 'Authorization: Digest username="alice"']);
+  reply(watch, 200, ['Expires: 600']);
+  expect(list.map(({ state, contact }) => [state, contact])).toEqual([['registered', 'sip:alice@203.0.113.9:50200;transport=tls']]);
+});

@@ -50,11 +50,10 @@ function Revoke({ api }) {
   const [said, setSaid] = useState(null);
   const revoke = async (event) => {
     event.preventDefault();
-    const text = field.current.value.trim();
-    // A serial is hexadecimal with no dot in it; anything else is a host name.
-    const order = /^[0-9a-fA-F:]+$/.test(text) ? { serial: text.replaceAll(':', '') } : { host: text };
+    const target = field.current.value.trim();
     try {
-      setSaid({ text: JSON.stringify(await ask('POST', '/api/issuer/revoke', { body: order })), wrong: false });
+      const { revoked = [] } = await ask('POST', '/api/issuer/revoke', { body: { target } });
+      setSaid({ text: revoked.length === 0 ? `No certificate of ours is known for ${target}.` : `Revoked: ${revoked.join(', ')}`, wrong: revoked.length === 0 });
       field.current.value = '';
     } catch (caught) {
       setSaid({ text: caught.message, wrong: true });

@@ -1,7 +1,7 @@
 // Assembles the emulated leaf: what it takes over from the server's certificate (subject, names, a visible defect), and what it states
 // itself. It signs through the issuer and keeps nothing; hostile certificates end in FlowError MINT_FAILED.
 
-import { createHash } from 'node:crypto';
+import { X509Certificate, createHash } from 'node:crypto';
 import { FlowError } from '../core/errors.ts';
 import type { LeafKeyType, LeafRequest } from '../core/flow.ts';
 import type { Limits } from '../core/limits.ts';
@@ -85,8 +85,17 @@ function readUpstream(request: LeafRequest, limits: Limits): CertificateParts | 
   if (request.upstreamDer === null) return null;
   if (request.upstreamDer.length > limits.upstreamCertBytesMax) throw new FlowError('MINT_FAILED', 'the server\'s certificate is longer than upstreamCertBytesMax');
   const parts = readCertificate(request.upstreamDer);
-  if (parts === null) throw new FlowError('MINT_FAILED', 'the server\'s certificate cannot be read');
+  if (parts === null || !isReadable(request.upstreamDer)) throw new FlowError('MINT_FAILED', 'the server\'s certificate cannot be read');
   return parts;
+}
+
+/** Whether OpenSSL reads it: names that it cannot read would make a leaf that no TLS server can load. */
+function isReadable(certificate: Buffer): boolean {
+  try {
+    return new X509Certificate(certificate).raw.length > 0;
+  } catch {
+    return false;
+  }
 }
 
 /** The defect of dates is shown under the untrusted issuer alone; elsewhere the leaf is valid, never longer than what it stands for. */

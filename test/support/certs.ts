@@ -89,6 +89,20 @@ export function issueServer(parent: TestCert | null, spec: CertSpec = {}): TestC
   return issue(parent, spec);
 }
 
+/** An empty CRL of a CA, valid for a week around now. */
+export function makeCrl(ca: TestCert): Buffer {
+  const algorithm = signatureAlgorithm(ca.privateKey, 'sha256');
+  const extensions = [
+    der.sequence(der.oid('2.5.29.35'), der.octets(der.sequence(der.tlv(0x80, ca.keyId)))),
+    der.sequence(der.oid('2.5.29.20'), der.octets(der.integer(Buffer.from([1])))),
+  ];
+  const tbs = der.sequence(
+    der.integer(Buffer.from([1])), algorithm, ca.subjectDer, der.time(new Date(Date.now() - 3_600_000)), der.time(new Date(Date.now() + 604_800_000)),
+    der.tlv(0xa0, der.sequence(...extensions)),
+  );
+  return der.sequence(tbs, algorithm, der.bits(sign('sha256', tbs, ca.privateKey)));
+}
+
 // ---- DER
 
 export const der = {

@@ -30,5 +30,5 @@ export default tseslint.config(
       eqeqeq: 'error',
     },
   },
-  { files: ['test/**', 'bench/**'], rules: { 'no-restricted-imports': 'off', 'no-console': 'off' } },
+  { files: ['demo/**', 'test/**', 'bench/**'], rules: { 'no-restricted-imports': 'off', 'no-console': 'off' } },
 );

@@ -84,15 +84,18 @@ export function relay(client: Duplex, upstream: Duplex, options: RelayOptions): 
     };
     const pump = (way: Direction, back: Direction): void => {
       way.from.on('data', (chunk: Buffer) => {
+        // What still comes after the end is drained, never written behind the last words, never shown to a tap.
+        if (settled) return;
         moved += chunk.length;
         const room = way.tap === null ? way.to.write(chunk) : judged(way, back, chunk, options.injectBytesMax, settle);
-        if (!room) way.from.pause();
+        if (!room && !settled) way.from.pause();
       });
       way.to.on('drain', () => {
         moved += 1;
         way.from.resume();
       });
       const onEnd = (): void => {
+        if (settled) return;
         const held = way.tap?.end() ?? null;
         if (held !== null) way.to.write(held);
         flushAnswers(way);
@@ -100,17 +103,24 @@ export function relay(client: Duplex, upstream: Duplex, options: RelayOptions): 
         ended(way);
       };
       way.from.on('end', onEnd);
-      way.from.on('error', (error: Error) => settle(error instanceof FlowError ? error : new FlowError(way.resetCode, null, error)));
+      way.from.on('error', (error: Error) => settle(asReset(way, error)));
       way.from.on('close', () => {
         if (!way.ended) settle(new FlowError(way.resetCode));
       });
       if (way.from.readableEnded) onEnd();
+      // Gone before the relay began: neither 'end' nor 'close' may come any more.
+      else if (way.from.destroyed) settle(asReset(way));
     };
     pump(up, down);
     pump(down, up);
     client.resume();
     upstream.resume();
   });
+}
+
+/** The end of a direction whose source failed: what it was destroyed with, or a reset. */
+function asReset({ from, resetCode }: Direction, error: Error | null = from.errored): FlowError {
+  return error instanceof FlowError ? error : new FlowError(resetCode, null, error ?? undefined);
 }
 
 function direction(from: Duplex, to: Duplex, tap: Tap | undefined, resetCode: ErrorCode): Direction {

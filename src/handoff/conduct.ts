@@ -7,6 +7,7 @@ import type { DetectSwitches, EntryDeps, Flow, Handled, Session, SslVerdict } fr
 import { detectedNames, protocolRows, shownName } from '../core/protocols.ts';
 import type { DetectedName, ProtocolName } from '../core/protocols.ts';
 import { relay } from '../core/relay.ts';
+import { endGently } from '../http/closing.ts';
 import { isClientHello } from '../tls/client-hello.ts';
 import type { ClientHello } from '../tls/client-hello.ts';
 import { ja3, ja4 } from '../tls/fingerprint.ts';
@@ -52,7 +53,10 @@ export async function conduct(entry: Flow, deps: ConductDeps): Promise<void> {
     } catch (caught) {
       const error = toFlowError(caught);
       // Handlers and relays end their sockets themselves and may still have words to the server on the way.
-      if (!endsItself.has(errorTable[error.code].stage) && error.code !== 'REQUEST_DENIED') flow.upstream?.destroy();
+      if (!endsItself.has(errorTable[error.code].stage) && error.code !== 'REQUEST_DENIED') {
+        flow.upstream?.destroy();
+        if (flow.client !== flow.raw) void endGently(flow.client, deps.limits.lingerMs);
+      }
       throw error;
     }
   }
@@ -80,11 +84,14 @@ async function look(round: Round, deps: ConductDeps): Promise<Detection> {
   try {
     const found = await detect(flow.client, flow.upstream, options);
     if (!found.suspect) return found;
-    if (await judgeSuspect(found.bytes, flow.session, deps) === 'ms-turn') return { ...found, suspect: false };
+    // Inside a layer there is no second connection to ask: pseudo-TLS in TLS does not happen.
+    if (flow.depth === 0 && await judgeSuspect(found.bytes, flow.session, deps) === 'ms-turn') return { ...found, suspect: false };
     const off: ReadonlySet<ProtocolName> = new Set([...switches.off, 'ms-turn']);
     return await detect(flow.client, flow.upstream, { ...options, switches: { ...switches, off } });
   } catch (caught) {
     const error = toFlowError(caught);
+    // A layer that was opened to tell why ends with that reason, whether the client waited for it or not.
+    if (flow.refusal !== undefined) throw new FlowError(flow.refusal.code, flow.refusal.detail, error);
     throw flow.insideTls ? leftAfterHandshake(flow, deps, error) : error;
   }
 }
@@ -98,22 +105,34 @@ async function tlsRound(round: Round, deps: ConductDeps, hello: ClientHello): Pr
   const verdict = deps.policy.ssl(session);
   decided(session, deps, 'ssl', verdict);
   try {
+    return await openedOrTunnelled(round, deps, hello, verdict);
+  } catch (caught) {
+    const error = toFlowError(caught);
+    if (!answered(flow)) endUnanswered(flow, hello, error);
+    throw error;
+  }
+}
+
+/** Opens the layer; what fails while the client is unanswered becomes a tunnel where the verdict lists it. */
+async function openedOrTunnelled(round: Round, deps: ConductDeps, hello: ClientHello, verdict: SslVerdict): Promise<Round | 'done'> {
+  const { flow } = round;
+  try {
     if (hello.problem !== null) throw new FlowError(hello.problem);
     if (hello.format === 'sslv2') throw new FlowError('NO_COMMON_TLS', 'SSLv2-style hello');
     if (verdict.action === 'deny') throw denied(flow, 'CONNECTION_DENIED', verdict.rule);
-    if (verdict.action === 'tunnel') return await tunnelTls(flow, deps);
-    session.action = 'intercept';
+    // To find an exception the server must be spoken to, which is only possible where there can be a second connection to it.
+    const unlooked = verdict.action === 'intercept-on-exception' && flow.upstream !== null;
+    if (verdict.action === 'tunnel' || unlooked) return await tunnelTls(flow, deps);
+    flow.session.action = 'intercept';
     const inner = await openTls(flow, deps, { hello, verdict });
     if (inner === 'tunnel') return await tunnelTls(flow, deps);
     return inner === 'done' ? inner : innerRound(round, inner, verdict);
   } catch (caught) {
     const error = toFlowError(caught);
-    if (answered(flow) || !mayTunnel(verdict, error.code)) {
-      if (!answered(flow)) endUnanswered(flow, hello, error);
-      throw error;
-    }
-    tunnelledOn(session, deps, error.code);
-    return await tunnelTls(flow, deps);
+    // A server that is reached through an outer layer has heard us: there is no fresh connection to it.
+    const lost = answered(flow) || flow.client.destroyed || flow.upstream?.destroyed === true;
+    if (lost || !mayTunnel(verdict, error.code)) throw error;
+    return await tunnelTls(flow, deps, error.code);
   }
 }
 
@@ -128,9 +147,10 @@ function mayTunnel(verdict: SslVerdict, code: ErrorCode): boolean {
 }
 
 /** TLS that stays closed is judged by the protocol stage too, as `tls: tunnelled`. */
-async function tunnelTls(flow: Flow, deps: ConductDeps): Promise<'done'> {
+async function tunnelTls(flow: Flow, deps: ConductDeps, because: ErrorCode | null = null): Promise<'done'> {
   const verdict = deps.policy.protocol(flow.session, 'tls', 'tunnelled');
   if (verdict.action === 'deny') throw denied(flow, 'PROTOCOL_DENIED', verdict.rule);
+  if (because !== null) tunnelledOn(flow.session, deps, because);
   await tunnel(flow, deps, 'tls');
   return 'done';
 }
@@ -143,15 +163,15 @@ async function protocolRound(round: Round, deps: ConductDeps, found: Detection):
   named(session, deps, name);
   session.chain.push(name);
   if (found.row === null) session.note = noteOf(found, looked);
-  const stray = strayCode(found, flow, deps);
-  if (stray !== null) {
-    if (!round.tunnelOnError.has(stray)) throw new FlowError(stray, name);
-    tunnelledOn(session, deps, stray);
-  }
+  const stray = strayCode(found, round, deps);
+  if (stray !== null && !round.tunnelOnError.has(stray)) throw new FlowError(stray, name);
   const verdict = deps.policy.protocol(session, name, flow.insideTls ? 'intercepted' : 'none');
   decided(session, deps, 'protocol', verdict, !flow.insideTls || verdict.action === 'deny');
   if (verdict.action === 'deny') return await refuse(flow, deps, found.row, 'PROTOCOL_DENIED', verdict.rule);
-  if (stray !== null) return await relayBytes(flow, deps, 'tunnel');
+  if (stray !== null) {
+    tunnelledOn(session, deps, stray);
+    return await relayBytes(flow, deps, 'tunnel');
+  }
   const handler = found.row === null ? undefined : protocols[found.row].handle;
   if (found.row === null || handler === undefined || verdict.action === 'relay') return await relayBytes(flow, deps, 'relay');
   session.action = flow.insideTls ? 'intercept' : 'handoff';
@@ -178,12 +198,13 @@ async function handOff(round: Round, deps: ConductDeps, row: DetectedName, handl
 }
 
 /** First bytes that a service of type ssl, or the wait for them, does not allow: judged by tunnelOnError before the protocol stage. */
-function strayCode(found: Detection, flow: Flow, deps: ConductDeps): ErrorCode | null {
+function strayCode(found: Detection, { flow, switches }: Round, deps: ConductDeps): ErrorCode | null {
   if (flow.depth > 0) return null;
   if (found.stalled !== null) return found.stalled;
   // What TURN clients send to port 443 is known, whatever it looks like.
   const known = found.row !== null && protocolRows[found.row].groups.some((group) => group === 'turn-any');
-  return deps.serviceType === 'ssl' && !known ? 'NOT_TLS' : null;
+  // Where a rule switched the look for TLS off, nobody knows that it is none.
+  return deps.serviceType === 'ssl' && !known && !switches.off.has('tls') ? 'NOT_TLS' : null;
 }
 
 function noteOf(found: Detection, looked: boolean): string {
@@ -229,7 +250,7 @@ function named(session: Session, deps: ConductDeps, name: ProtocolName): void {
 }
 
 function noteHello(session: Session, hello: ClientHello): void {
-  session.sni ??= hello.sni;
+  session.sni = hello.sni ?? session.sni;
   session.alpn = hello.alpn;
   if (hello.problem !== null || hello.format !== 'tls') return;
   session.ja3 = ja3(hello).hash;

@@ -47,6 +47,7 @@ class Detecting {
   readonly #resolve: (detection: Detection) => void;
   readonly #reject: (error: FlowError) => void;
   readonly #rows: readonly DetectedName[];
+  readonly #bytesMax: number;
   readonly #client: Peek;
   #upstream: Peek | null = null;
   #settled = false;
@@ -63,8 +64,9 @@ class Detecting {
     this.#resolve = resolve;
     this.#reject = reject;
     this.#rows = detectedNames.filter((row) => isOn(row, options));
-    this.#client = new Peek(client, this.#judge);
-    if (upstream !== null) this.#upstream = new Peek(upstream, this.#judge);
+    this.#bytesMax = Math.max(options.limits.peekBytesMax, options.limits.helloBytesMax);
+    this.#client = new Peek(client, this.#judge, this.#bytesMax);
+    if (upstream !== null) this.#upstream = new Peek(upstream, this.#judge, this.#bytesMax);
   }
 
   start(): void {
@@ -104,13 +106,12 @@ class Detecting {
       const suspect = found === 'suspect';
       return this.#done({ row, suspect, facts: suspect ? null : found.facts, from, stalled: null, bytes: peek.bytes });
     }
-    const { limits } = this.#options;
-    const full = peek.bytes.length >= Math.max(limits.peekBytesMax, limits.helloBytesMax);
+    const full = peek.bytes.length >= this.#bytesMax;
     if (!undecided || peek.ended || full) return this.#none(from, null);
     if (this.#spoken) return;
     this.#spoken = true;
     this.#clearTimers();
-    this.#timer = setTimeout(() => this.#none(from, 'FIRST_BYTES_STALLED'), limits.detectMs);
+    this.#timer = setTimeout(() => this.#none(from, 'FIRST_BYTES_STALLED'), this.#options.limits.detectMs);
   }
 
   readonly #onSilence = (): void => {
@@ -122,7 +123,7 @@ class Detecting {
     void dialEarly().then(
       (stream) => {
         if (!this.#settled) {
-          this.#upstream = new Peek(stream, this.#judge);
+          this.#upstream = new Peek(stream, this.#judge, this.#bytesMax);
           this.#judge();
         }
       },

@@ -11,13 +11,13 @@ import type { ClientHello } from '../tls/client-hello.ts';
 
 /** Ends an unanswered client: as the server would have (a reset) where it cannot be reached, else with the alert that fits best. */
 export function endUnanswered(flow: Flow, hello: ClientHello, error: FlowError): void {
-  const { raw } = flow;
-  if (raw.destroyed) return;
-  if (errorTable[error.code].stage === 'dial') {
+  const { client, raw } = flow;
+  if (client.destroyed || client.writableEnded) return;
+  if (errorTable[error.code].stage === 'dial' && client === raw) {
     raw.resetAndDestroy();
     return;
   }
-  raw.end(plaintextAlert(alertFor(error.code), hello.maxVersion));
+  client.end(plaintextAlert(alertFor(error.code), hello.maxVersion));
 }
 
 function alertFor(code: ErrorCode): AlertName {

@@ -6,6 +6,7 @@ import { errorTable, FlowError, toFlowError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import type { ByteCounts, Destination, Endpoint, Entry, Flow, Session } from '../core/flow.ts';
 import { sessionFields } from '../core/log.ts';
+import { endGently } from '../http/closing.ts';
 import type { Admission } from '../listener/admission.ts';
 import { originalDestination } from '../listener/original-dst.ts';
 import type { LiveSession, SessionTable } from '../sessions/table.ts';
@@ -25,7 +26,8 @@ export interface Service {
 /** Sockets and verdict of a live session, for its row in the table. */
 class Live implements LiveSession {
   readonly #raw: Socket;
-  #upstream: Socket | null = null;
+  /** Connections opened for the session, latest last; those that are closed are forgotten when another is opened. */
+  #upstreams: Socket[] = [];
   killed: ErrorCode | null = null;
 
   constructor(raw: Socket) {
@@ -34,29 +36,28 @@ class Live implements LiveSession {
 
   /** A connection to the server was opened; the latest counts. */
   dialled(upstream: Socket): void {
-    this.#upstream = upstream;
+    this.#upstreams = [...this.#upstreams.filter((known) => !known.destroyed), upstream];
     if (this.killed !== null) upstream.destroy();
   }
 
   bytes(): ByteCounts {
     const raw = this.#raw;
-    const upstream = this.#upstream;
+    const upstream = this.#upstreams.at(-1);
     return {
       fromClient: raw.bytesRead, toClient: raw.bytesWritten,
       fromUpstream: upstream?.bytesRead ?? 0, toUpstream: upstream?.bytesWritten ?? 0,
     };
   }
 
-  /** The flow has failed: whatever its last words to the server were, they have `lingerMs` to leave. */
-  leaveUpstream(lingerMs: number): void {
-    const upstream = this.#upstream;
-    if (upstream !== null && !upstream.destroyed) destroyLater(upstream, lingerMs);
+  /** The flow has ended: whatever its last words were, they have `withinMs` to leave, then no socket of it is open. */
+  leave(withinMs: number): void {
+    for (const socket of [this.#raw, ...this.#upstreams]) if (!socket.destroyed) destroyLater(socket, withinMs);
   }
 
   kill(code: ErrorCode = 'KILLED_BY_OPERATOR'): void {
     this.killed ??= code;
     this.#raw.destroy();
-    this.#upstream?.destroy();
+    for (const upstream of this.#upstreams) upstream.destroy();
   }
 }
 
@@ -130,21 +131,23 @@ function end(raw: Socket, session: Session, { deps, table }: Service, error: Flo
       deps.log.error({ ...sessionFields(session), err: error.cause ?? error }, 'defect');
     } else deps.log.debug({ ...sessionFields(session), code: error.code, detail: error.detail }, errorTable[error.code].text);
     if (error.code === 'CLIENT_REJECTED_CERT' || error.code === 'CLIENT_LEFT_SILENTLY') deps.noteRefusal(session, error.code);
-    if (!raw.destroyed) lastWords(raw, deps.limits.lingerMs);
-    lives.get(session)?.leaveUpstream(deps.limits.lingerMs);
+    lastWords(raw, session, error, deps.limits.lingerMs);
   }
+  lives.get(session)?.leave(error === null ? deps.limits.halfOpenMs : deps.limits.lingerMs);
   lives.delete(session);
   table.close(session, error?.code ?? null, error?.detail ?? null);
 }
 
-/** What was written for the client still leaves; whoever does not take it in time is dropped. */
-function lastWords(raw: Socket, lingerMs: number): void {
-  destroyLater(raw, lingerMs);
-  if (raw.readableFlowing !== true) raw.destroySoon();
+/** A client that was told nothing is reset; what was written for it still leaves. A TLS client is ended by whoever opened it. */
+function lastWords(raw: Socket, session: Session, error: FlowError, lingerMs: number): void {
+  if (raw.destroyed || session.tls.client !== null) return;
+  if (raw.bytesWritten === 0 && error.code !== 'CLIENT_CLOSED_EARLY') raw.resetAndDestroy();
+  // A flowing socket is being ended by the relay or the handler already.
+  else if (raw.readableFlowing !== true) void endGently(raw, lingerMs);
 }
 
-function destroyLater(socket: Socket, lingerMs: number): void {
-  const timer = setTimeout(() => socket.destroy(), lingerMs);
+function destroyLater(socket: Socket, withinMs: number): void {
+  const timer = setTimeout(() => socket.destroy(), withinMs).unref();
   socket.once('close', () => clearTimeout(timer));
 }
 

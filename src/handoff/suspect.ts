@@ -23,7 +23,7 @@ export async function judgeSuspect(
       if (answer !== 'more') settle(answer === 'ms-turn' ? 'ms-turn' : 'tls');
       else if (peek.ended || peek.error !== null) settle('tls');
     };
-    const peek: Peek = new Peek(server, judge);
+    const peek: Peek = new Peek(server, judge, deps.limits.peekBytesMax);
     judge();
   });
   deps.dropEarly(session);

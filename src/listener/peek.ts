@@ -5,7 +5,8 @@ import type { Duplex } from 'node:stream';
 
 /**
  * The head of one stream. `bytes` grows while peeked at; `changed` is called after each growth, at the stream's end and on
- * its error. `release` gives all bytes back to the stream, paused, for whoever reads next.
+ * its error; beyond `bytesMax` nothing more is taken, so that back-pressure holds the sender. `release` gives all bytes back to the
+ * stream, paused, for whoever reads next.
  */
 export class Peek {
   readonly stream: Duplex;
@@ -14,16 +15,18 @@ export class Peek {
   ended = false;
   /** The stream failed or was destroyed. */
   error: Error | null = null;
+  readonly #bytesMax: number;
   #changed: () => void;
 
-  constructor(stream: Duplex, changed: () => void) {
+  constructor(stream: Duplex, changed: () => void, bytesMax = Number.POSITIVE_INFINITY) {
     this.stream = stream;
+    this.#bytesMax = bytesMax;
     this.#changed = changed;
     stream.on('readable', this.#onReadable);
     stream.on('end', this.#onEnd);
     stream.on('error', this.#onError);
     stream.on('close', this.#onClose);
-    if (stream.destroyed) this.error = new Error('destroyed');
+    if (stream.destroyed) this.error = stream.errored ?? new Error('destroyed');
     else if (stream.readableEnded) this.ended = true;
     else this.#take();
   }
@@ -43,6 +46,8 @@ export class Peek {
    */
   #take(): boolean {
     if (this.stream.readableLength === 0) return false;
+    // A buffer that is left alone fills to the stream's own bound, and then the stream stops reading.
+    if (this.bytes.length >= this.#bytesMax) return true;
     const chunk: unknown = this.stream.read(this.stream.readableLength);
     if (!Buffer.isBuffer(chunk)) return false;
     this.bytes = this.bytes.length === 0 ? chunk : Buffer.concat([this.bytes, chunk]);

@@ -9,6 +9,7 @@ import type { ErrorCode } from '../core/errors.ts';
 import type { Leaf, TlsVersion } from '../core/flow.ts';
 import type { Limits } from '../core/limits.ts';
 import { alpnWire } from './offer.ts';
+import { suitesToAccept } from './suites.ts';
 
 /** What a leaf needs once, whoever comes: its context, and the server object that staples for it. */
 interface Identity {
@@ -28,9 +29,12 @@ export interface AcceptOptions {
 
 /**
  * Completes the client's handshake on `socket`, whose ClientHello is still (or again) in its read buffer. Rejects with
- * CLIENT_REJECTED_CERT, CLIENT_LEFT_SILENTLY, CLIENT_TLS_ALERT, CLIENT_TLS_TIMEOUT or NO_COMMON_TLS; the socket is destroyed then.
+ * CLIENT_REJECTED_CERT, CLIENT_LEFT_SILENTLY, CLIENT_TLS_ALERT, CLIENT_TLS_TIMEOUT, NO_COMMON_TLS or (gone before we began) RESET_BY_CLIENT; the
+ * socket is destroyed then.
  */
 export function acceptTls(socket: Socket, leaf: Leaf, options: AcceptOptions): Promise<TLSSocket> {
+  // A client that left while the server was asked: TLS on a closed socket would wait for its time limit.
+  if (socket.destroyed) return Promise.reject(new FlowError('RESET_BY_CLIENT', 'before its TLS handshake', socket.errored ?? undefined));
   const identity = identityOf(leaf, options);
   const secured = new TLSSocket(socket, {
     isServer: true,
@@ -38,6 +42,8 @@ export function acceptTls(socket: Socket, leaf: Leaf, options: AcceptOptions): P
     ...(identity.stapler === null ? {} : { server: identity.stapler }),
     ...(options.alpn === null ? {} : { ALPNProtocols: alpnWire([options.alpn]) }),
   });
+  // Whoever reads the socket listens too; this one covers the time between two readers and after the last.
+  secured.on('error', () => {});
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => fail(new FlowError('CLIENT_TLS_TIMEOUT')), options.limits.clientHandshakeMs);
     const settle = (): void => {
@@ -50,8 +56,6 @@ export function acceptTls(socket: Socket, leaf: Leaf, options: AcceptOptions): P
     };
     const fail = (error: FlowError): void => {
       settle();
-      // Late errors of a socket we gave up are nobody's business.
-      secured.on('error', () => {});
       secured.destroy();
       reject(error);
     };
@@ -91,15 +95,13 @@ function identityOf(leaf: Leaf, options: AcceptOptions): Identity {
   identities.set(leaf, byVersion);
   const known = byVersion.get(options.minVersion);
   if (known !== undefined) return known;
-  const old = options.minVersion === 'TLSv1' || options.minVersion === 'TLSv1.1';
   const context = createSecureContext({
     cert: leaf.certPem,
     key: leaf.keyPem,
     minVersion: options.minVersion,
     ticketKeys: leaf.ticketKeys,
     sessionTimeout: Math.round(options.limits.ticketLifetimeMs / 1000),
-    // TLS 1.0 and 1.1 sign with SHA-1 and MD5, which OpenSSL allows at security level 0 only.
-    ...(old ? { ciphers: 'DEFAULT@SECLEVEL=0' } : {}),
+    ...suitesToAccept(options.minVersion),
   });
   const identity = { context, stapler: leaf.staple() === null ? null : staplerOf(leaf) };
   byVersion.set(options.minVersion, identity);

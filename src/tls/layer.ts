@@ -11,6 +11,7 @@ import type { ClientHello } from './hello-body.ts';
 import { connectTls, UpstreamContexts } from './connect.ts';
 import type { UpstreamTls } from './connect.ts';
 import { commonVersion, leafKeyFor, offerClass, upstreamAlpn } from './offer.ts';
+import { aes128GcmSha256 } from './suites.ts';
 import { indexAnchors, judge, problemCodes } from './verify.ts';
 import type { Anchors } from './verify.ts';
 
@@ -31,27 +32,27 @@ export async function openTls(flow: Flow, deps: Deps, { hello, verdict }: TlsFac
   if (commonVersion(hello, verdict.clientMinVersion) === null) throw new FlowError('NO_COMMON_TLS', `client offers ${hello.maxVersion ?? 'no TLS'}`);
   const upstream = await shakeUpstream(flow, deps, hello);
   try {
-    const wanted = clientCertEnding(upstream, verdict);
-    if (wanted !== null) return ended(upstream, flow, wanted);
-    const problems = problemsOf(upstream, flow, deps);
+    if (flow.upstream === null && tunnelsForOffer(upstream, verdict)) return ended(upstream, flow, deps, 'UPSTREAM_OFFERS_CLIENT_CERT');
+    const problems = problemsOf(upstream, flow, deps, hello);
     noteUpstream(flow, upstream, problems);
     if (problems.length > 0) return await withProblems(flow, deps, { hello, verdict }, upstream, problems);
-    if (verdict.action === 'intercept-on-exception') return ended(upstream, flow, null);
+    if (verdict.action === 'intercept-on-exception') return ended(upstream, flow, deps, null);
     return await answerClient(flow, deps, { hello, verdict }, upstream, 'trusted');
   } catch (caught) {
-    drop(upstream.socket);
+    upstream.socket.destroy();
     throw caught;
   }
 }
 
 async function shakeUpstream(flow: Flow, deps: Deps, hello: ClientHello): Promise<UpstreamTls> {
   const startedAt = performance.now();
-  const raw = await deps.dial(flow);
+  // Inside an outer layer (TLS in a CONNECT, TLS in TLS) the server is at the end of that layer.
+  const raw = flow.upstream ?? (await deps.dial(flow));
   try {
     const upstream = await connectTls(raw, {
       servername: hello.sni,
       alpn: upstreamAlpn(hello, deps.handles('h2')),
-      context: trustOf(deps).contexts.for(offerClass(hello, deps.trust.minVersion)),
+      context: trustOf(deps).contexts.for(offerClass(hello, deps.trust.minVersion), hello.ciphers.includes(aes128GcmSha256)),
       limits: deps.limits,
     });
     deps.meter.observe('handshake_seconds', ['upstream'], (performance.now() - startedAt) / 1000);
@@ -63,14 +64,15 @@ async function shakeUpstream(flow: Flow, deps: Deps, hello: ClientHello): Promis
 }
 
 /** A merely offered client certificate is acted on only where the rule lists it. */
-function clientCertEnding(upstream: UpstreamTls, verdict: SslVerdict): 'UPSTREAM_OFFERS_CLIENT_CERT' | null {
-  const listed = verdict.tunnelOnError.has('UPSTREAM_OFFERS_CLIENT_CERT');
-  return upstream.offersClientCert && listed && verdict.clientCert === 'tunnel' ? 'UPSTREAM_OFFERS_CLIENT_CERT' : null;
+function tunnelsForOffer(upstream: UpstreamTls, verdict: SslVerdict): boolean {
+  return upstream.offersClientCert && verdict.clientCert === 'tunnel' && verdict.tunnelOnError.has('UPSTREAM_OFFERS_CLIENT_CERT');
 }
 
-function ended(upstream: UpstreamTls, flow: Flow, because: 'UPSTREAM_OFFERS_CLIENT_CERT' | null): 'tunnel' {
+/** Gives the server up in favour of a fresh connection. */
+function ended(upstream: UpstreamTls, flow: Flow, deps: Deps, because: 'UPSTREAM_OFFERS_CLIENT_CERT' | null): 'tunnel' {
   flow.session.tunnelledOnError = because;
-  drop(upstream.socket);
+  if (because !== null) deps.meter.add('tunnelled_on_error_total', [because]);
+  upstream.socket.destroy();
   return 'tunnel';
 }
 
@@ -79,7 +81,10 @@ async function withProblems(flow: Flow, deps: Deps, facts: TlsFacts, upstream: U
   deps.meter.add('policy_decisions_total', ['certificate', verdict.action]);
   flow.session.rule = verdict.rule;
   switch (verdict.action) {
-    case 'tunnel': return ended(upstream, flow, null);
+    case 'tunnel':
+      // There is no fresh connection to a server behind an outer layer.
+      if (flow.upstream !== null) return await refuse(flow, deps, facts, upstream, problems, verdict);
+      return ended(upstream, flow, deps, null);
     case 'accept': return await answerClient(flow, deps, facts, upstream, 'trusted');
     case 'mirror-untrusted': return await answerClient(flow, deps, facts, upstream, 'untrusted');
     case 'deny': return await refuse(flow, deps, facts, upstream, problems, verdict);
@@ -93,7 +98,7 @@ async function refuse(
   const [first] = problems;
   const code = problemCodes[first ?? 'invalid'];
   flow.session.action = 'deny';
-  drop(upstream.socket);
+  upstream.socket.destroy();
   if (!facts.verdict.handoff) throw new FlowError(code, problems.join(', '));
   const refusal: Refusal = { code, detail: problems.join(', '), rule: verdict.rule, status: 502 };
   const request: LeafRequest = { ...leafRequest(flow, facts), upstreamDer: null, upstreamFingerprint: null, trust: 'trusted' };
@@ -130,10 +135,9 @@ async function acceptClient(flow: Flow, deps: Deps, facts: TlsFacts, request: Le
   }
 }
 
-function problemsOf(upstream: UpstreamTls, flow: Flow, deps: Deps): CertificateProblem[] {
-  const { sni, destination } = flow.session;
+function problemsOf(upstream: UpstreamTls, flow: Flow, deps: Deps, hello: ClientHello): CertificateProblem[] {
   // Without SNI a transparent client has named nothing we could compare; it compares names itself.
-  const asked = sni ?? destination.host;
+  const asked = hello.sni ?? flow.session.destination.host;
   const name = asked !== null && isIP(asked) !== 0 ? { host: null, ip: asked } : { host: asked, ip: null };
   return judge({ leaf: upstream.certificate }, upstream.chainError, name, deps.clock(), {
     anchors: trustOf(deps).anchors, upstreamCertBytesMax: deps.limits.upstreamCertBytesMax,
@@ -157,11 +161,6 @@ function trustOf(deps: Deps): { contexts: UpstreamContexts; anchors: Anchors } {
   const made = { contexts: new UpstreamContexts(deps.limits), anchors: indexAnchors(deps.trust.roots) };
   trusted.set(deps.trust, made);
   return made;
-}
-
-function drop(socket: TLSSocket): void {
-  socket.on('error', () => {});
-  socket.destroy();
 }
 
 /** Whether facts are those of a TLS layer. */

@@ -117,7 +117,8 @@ export class BodyWalker {
     const digit = hexValues[value] ?? 0;
     if (digit > 0) {
       this.#digits += 1;
-      this.#left = this.#left * 16 + digit - 1;
+      // The digit's value first: beyond 2^53 another order of the sum would round a size back to a safe one.
+      this.#left = this.#left * 16 + (digit - 1);
       return this.#left > Number.MAX_SAFE_INTEGER ? ambiguous('a chunk size is too large') : null;
     }
     if (this.#digits === 0) return ambiguous('a chunk without a size');

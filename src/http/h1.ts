@@ -8,11 +8,14 @@ import { watchIdle } from '../core/idle.ts';
 import type { IdleWatch } from '../core/idle.ts';
 import { relay } from '../core/relay.ts';
 import { countRequest, httpDetails } from './account.ts';
-import { abortSocket, endGently, ignoreErrors } from './closing.ts';
+import { abortSocket, endGently } from './closing.ts';
+import { answerStatus, brokenRequest } from './failures.ts';
 import { pageBytes, pageFor } from './pages.ts';
 import type { Exchange, Pending } from './pending.ts';
 import { RequestSide } from './requests.ts';
 import { ResponseSide } from './responses.ts';
+import { Dialler, letGo, listenTo } from './sides.ts';
+import type { Side } from './sides.ts';
 
 /**
  * Runs HTTP/1 on a flow until it ends, is switched to another protocol (101), or CONNECT opens a tunnel: then the same sockets
@@ -31,13 +34,11 @@ class Http1 implements Exchange {
   readonly details: HttpDetails;
   readonly queue: Pending[] = [];
   open = true;
-  dialling = false;
   readonly #client: Socket;
   #upstream: Socket | null;
   readonly #requests: RequestSide;
   readonly #responses: ResponseSide;
-  /** Bytes for the server while it is being dialled: at most what one read brought, since the client is held. */
-  #unsent: Buffer[] = [];
+  readonly #dialler: Dialler;
   /** What the flow is reported with when it ends orderly: a denial, or a failure that was told to the client. */
   #outcome: FlowError | null = null;
   #moved = 0;
@@ -53,21 +54,21 @@ class Http1 implements Exchange {
     this.#upstream = flow.upstream;
     this.#requests = new RequestSide(this);
     this.#responses = new ResponseSide(this);
+    this.#dialler = new Dialler(flow, deps);
   }
 
   run(): Promise<Handled> {
     return new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
-      this.#idle = watchIdle(() => this.#moved, this.deps.limits.httpIdleMs, this.#onIdle);
-      this.#client.on('data', this.#onClientData);
-      this.#client.on('end', this.#requests.onEnd);
-      this.#client.on('drain', this.#onClientDrain);
-      this.#client.on('error', this.#onClientError);
-      this.#client.on('close', this.#onClientClose);
-      if (this.#upstream !== null) this.#attach(this.#upstream);
-      this.#client.resume();
+      this.#idle = watchIdle(() => this.#moved, this.deps.limits.httpIdleMs, () => this.#onIdle());
+      if (this.#upstream !== null) listenTo(this.#upstream, this.#upstreamSide);
+      listenTo(this.#client, this.#clientSide);
     });
+  }
+
+  get dialling(): boolean {
+    return this.#dialler.busy;
   }
 
   get clientHasRoom(): boolean {
@@ -79,10 +80,8 @@ class Http1 implements Exchange {
   }
 
   toUpstream(bytes: Buffer): void {
-    if (this.#upstream === null) {
-      this.#unsent.push(bytes);
-      this.#dial();
-    } else if (!this.#upstream.write(bytes)) this.#client.pause();
+    if (this.#upstream === null) this.#dialler.send(bytes, this.#onDialled, this.#onDialFailed);
+    else if (!this.#upstream.write(bytes)) this.#client.pause();
   }
 
   toClient(bytes: Buffer): void {
@@ -108,14 +107,11 @@ class Http1 implements Exchange {
 
   advance(): void {
     for (let pending = this.queue[0]; pending !== undefined && pending.answer !== null; pending = this.queue[0]) {
-      this.queue.shift();
       this.details.status = pending.status;
+      this.queue.shift();
       this.toClient(pending.answer);
       this.#count(pending);
-      if (pending.closeAfter) {
-        this.#close();
-        return;
-      }
+      if (pending.closeAfter) return this.#close();
     }
     if (this.queue.length === 0 && this.#requests.ended) this.finish();
   }
@@ -131,31 +127,25 @@ class Http1 implements Exchange {
   failRequest(error: FlowError, status: number | null, tail: Pending | null): void {
     this.#requests.stop();
     // The fault is in a body whose response has begun or is complete: no page can be told any more.
-    if (tail !== null && (tail.status !== 0 || !this.queue.includes(tail))) {
-      this.#abort(error);
-      return;
-    }
+    if (tail !== null && (tail.status !== 0 || !this.queue.includes(tail))) return this.#abort(error);
     const pending = tail ?? brokenRequest(this.deps.clock());
     if (tail === null) this.queue.push(pending);
-    this.#outcome = error;
-    this.refuseWith(pending, { code: error.code, detail: error.detail, rule: null, status }, false);
-    this.advance();
+    this.#tell(pending, error, status);
   }
 
   failResponse(error: FlowError, tell: boolean): void {
     if (!this.open) return;
     this.#requests.stop();
     const pending = this.queue[0];
-    if (pending !== undefined && (pending.status !== 0 || pending.answer !== null)) {
-      this.#abort(error);
-      return;
-    }
+    if (pending !== undefined && (pending.status !== 0 || pending.answer !== null)) return this.#abort(error);
+    if (pending !== undefined && tell) return this.#tell(pending, error, answerStatus(error));
     this.#outcome = error;
-    if (pending === undefined || !tell) {
-      this.#close();
-      return;
-    }
-    this.refuseWith(pending, { code: error.code, detail: error.detail, rule: null, status: responseStatus(error) }, false);
+    this.#close();
+  }
+
+  #tell(pending: Pending, error: FlowError, status: number | null): void {
+    this.#outcome = error;
+    this.refuseWith(pending, { code: error.code, detail: error.detail, rule: null, status }, false);
     this.advance();
   }
 
@@ -171,10 +161,7 @@ class Http1 implements Exchange {
   responseDone(closing: boolean): void {
     const pending = this.queue.shift();
     if (pending !== undefined) this.#count(pending);
-    if (closing) {
-      this.#close();
-      return;
-    }
+    if (closing) return this.#close();
     this.#requests.stayHttp();
     this.advance();
     if (this.open) this.#requests.release();
@@ -188,10 +175,8 @@ class Http1 implements Exchange {
     const early = this.#requests.takeRest();
     if (rest.length > 0) this.#client.write(rest);
     if (early !== null) upstream.write(early);
-    relay(this.#client, upstream, { idleMs: relayIdleMs, halfOpenMs, injectBytesMax }).then(
-      () => this.#resolve('done'),
-      (caught: unknown) => this.#reject(toFlowError(caught)),
-    );
+    const relayed = relay(this.#client, upstream, { idleMs: relayIdleMs, halfOpenMs, injectBytesMax });
+    relayed.then(() => this.#resolve('done'), (caught: unknown) => this.#reject(toFlowError(caught)));
   }
 
   openTunnel(rest: Buffer): void {
@@ -209,10 +194,9 @@ class Http1 implements Exchange {
     if (this.open) this.#close();
   }
 
-  /** Takes our hands off both sockets, with the request counted that asked for it. */
+  /** Both sockets are another's from here; the request that asked for it is counted. */
   #handOver(): Socket | null {
-    const pending = this.queue[0];
-    if (pending !== undefined) this.#count(pending);
+    if (this.queue[0] !== undefined) this.#count(this.queue[0]);
     this.#detach();
     return this.#upstream;
   }
@@ -221,40 +205,14 @@ class Http1 implements Exchange {
     countRequest(this.flow.session, this.deps, pending.method, pending.status, pending.startedAt);
   }
 
-  #attach(upstream: Socket): void {
-    upstream.on('data', this.#onUpstreamData);
-    upstream.on('end', this.#responses.onEnd);
-    upstream.on('drain', this.#onUpstreamDrain);
-    upstream.on('error', this.#onUpstreamError);
-    upstream.on('close', this.#onUpstreamClose);
-    upstream.resume();
-  }
-
-  #dial(): void {
-    if (this.dialling) return;
-    this.dialling = true;
-    this.deps.dial(this.flow).then(
-      (upstream) => this.#dialled(upstream),
-      (caught: unknown) => {
-        this.dialling = false;
-        this.failResponse(toFlowError(caught), true);
-      },
-    );
-  }
-
-  #dialled(upstream: Socket): void {
-    this.dialling = false;
-    if (!this.open) {
-      ignoreErrors(upstream);
-      upstream.destroy();
-      return;
-    }
+  readonly #onDialled = (upstream: Socket): void => {
     this.#upstream = upstream;
-    this.#attach(upstream);
-    for (const bytes of this.#unsent) upstream.write(bytes);
-    this.#unsent = [];
-    this.#requests.release();
-  }
+    listenTo(upstream, this.#upstreamSide);
+    if (this.open) this.#requests.release();
+    else this.#drop(upstream);
+  };
+
+  readonly #onDialFailed = (error: FlowError): void => this.failResponse(error, true);
 
   /** Orderly: what was written leaves, what still comes is thrown away, both ends are closed. */
   #close(): void {
@@ -286,65 +244,53 @@ class Http1 implements Exchange {
     this.#idle?.stop();
     this.#requests.stop();
     this.#responses.stop();
-    this.#client.off('data', this.#onClientData).off('end', this.#requests.onEnd).off('drain', this.#onClientDrain);
-    this.#client.off('error', this.#onClientError).off('close', this.#onClientClose);
-    ignoreErrors(this.#client);
-    const upstream = this.#upstream;
-    if (upstream === null) return;
-    upstream.off('data', this.#onUpstreamData).off('end', this.#responses.onEnd).off('drain', this.#onUpstreamDrain);
-    upstream.off('error', this.#onUpstreamError).off('close', this.#onUpstreamClose);
-    ignoreErrors(upstream);
+    letGo(this.#client, this.#clientSide);
+    if (this.#upstream !== null) letGo(this.#upstream, this.#upstreamSide);
   }
 
-  readonly #onClientData = (chunk: Buffer): void => {
-    this.#moved += chunk.length;
-    this.#requests.onData(chunk);
+  #drop(upstream: Socket): void {
+    letGo(upstream, this.#upstreamSide);
+    upstream.destroy();
+  }
+
+  readonly #clientSide: Side = {
+    data: (chunk) => {
+      this.#moved += chunk.length;
+      this.#requests.onData(chunk);
+    },
+    end: () => this.#requests.onEnd(),
+    drain: () => {
+      this.#moved += 1;
+      this.#upstream?.resume();
+      this.#requests.release();
+    },
+    error: (error) => this.#abort(error instanceof FlowError ? error : new FlowError('RESET_BY_CLIENT', null, error)),
+    close: () => {
+      if (!this.#requests.ended) this.#abort(new FlowError('RESET_BY_CLIENT'));
+      else if (this.queue.length > 0) this.#abort(new FlowError('RESET_BY_CLIENT', 'the client closed before its answer was complete'));
+      else this.finish();
+    },
   };
 
-  readonly #onUpstreamData = (chunk: Buffer): void => {
-    this.#moved += chunk.length;
-    this.#responses.onData(chunk);
-  };
-
-  readonly #onClientDrain = (): void => {
-    this.#moved += 1;
-    this.#upstream?.resume();
-    this.#requests.release();
-  };
-
-  readonly #onUpstreamDrain = (): void => {
-    this.#moved += 1;
-    if (!this.#requests.held) this.#client.resume();
-  };
-
-  readonly #onClientError = (error: Error): void => this.#abort(error instanceof FlowError ? error : new FlowError('RESET_BY_CLIENT', null, error));
-
-  readonly #onClientClose = (): void => {
-    if (!this.#requests.ended) this.#abort(new FlowError('RESET_BY_CLIENT'));
-    else if (this.queue.length > 0) this.#abort(new FlowError('RESET_BY_CLIENT', 'the client closed before its answer was complete'));
-    else this.finish();
-  };
-
-  readonly #onUpstreamError = (error: Error): void => this.failResponse(error instanceof FlowError ? error : new FlowError('RESET_BY_UPSTREAM', null, error), true);
-
-  readonly #onUpstreamClose = (): void => {
-    if (this.#upstream?.readableEnded !== true) this.failResponse(new FlowError('RESET_BY_UPSTREAM'), true);
+  readonly #upstreamSide: Side = {
+    data: (chunk) => {
+      this.#moved += chunk.length;
+      this.#responses.onData(chunk);
+    },
+    end: () => this.#responses.onEnd(),
+    drain: () => {
+      this.#moved += 1;
+      if (!this.#requests.held) this.#client.resume();
+    },
+    error: (error) => this.failResponse(error instanceof FlowError ? error : new FlowError('RESET_BY_UPSTREAM', null, error), true),
+    close: () => {
+      if (this.#upstream?.readableEnded !== true) this.failResponse(new FlowError('RESET_BY_UPSTREAM'), true);
+    },
   };
 
   /** A kept connection that nobody uses just ends; one that owes an answer is told. */
-  readonly #onIdle = (): void => {
+  #onIdle(): void {
     if (this.queue.length === 0 && !this.#requests.midRequest) this.finish();
     else this.failResponse(new FlowError('IDLE_TIMEOUT'), true);
-  };
+  }
 }
-
-function brokenRequest(startedAt: number): Pending {
-  return { method: 'other', startedAt, accept: null, persists: false, upgrade: null, awaitsContinue: false, ours: true, answer: null, closeAfter: true, status: 0 };
-}
-
-/** Faults of the server's side are the gateway's 502; the table's own status is for those of the client. */
-function responseStatus(error: FlowError): number | null {
-  return error.code === 'HTTP_MALFORMED' || error.code === 'HTTP_AMBIGUOUS' ? badGateway : null;
-}
-
-const badGateway = 502;

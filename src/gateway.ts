@@ -84,6 +84,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
   try {
     traffic = workers === 0 ? await localTraffic(options, certificates, registry) : await startWorkers({ ...options, workers });
+    // What clients will do first with an emulated certificate: without this, strict ones drop every connection.
+    for (const fault of await certificates.checkDistributionPoints()) log.error({ fault }, 'clients may not be able to fetch the CRL');
     const inForce = new InForce(options, traffic);
     admin = await startAdmin(await adminOptions({ config, traffic, certificates, registry, log, inForce }));
     return {

@@ -47,6 +47,9 @@ policy:
   protocol:
     - { name: unknown, when: { protocol: [unknown, undetected, pending] }, then: relay }
     - { name: known, then: handoff }
+  http: [{ name: all, then: allow }]
+  sip: [{ name: all, then: allow }]
+  turn: [{ name: all, then: allow }]
 `;
 }
 

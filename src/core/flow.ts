@@ -307,7 +307,7 @@ export interface Policy {
   http(session: Session, facts: HttpFacts): RequestVerdict;
   sip(session: Session, facts: SipFacts): RequestVerdict;
   turn(session: Session, facts: TurnFacts): RequestVerdict;
-  /** Whether a stage has rules at all, so that handlers skip gathering facts for none. */
+  /** Whether a stage's rules could deny anything, so that handlers neither hold nor look for what passes anyway. */
   has(stage: PolicyStage): boolean;
 }
 

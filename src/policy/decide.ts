@@ -127,7 +127,7 @@ class RuleBook implements CompiledPolicy {
   }
 
   has(stage: PolicyStage): boolean {
-    return this.stages[stage].length > 0;
+    return this.stages[stage].some(({ rule }) => rule.then === 'deny');
   }
 
   connection(session: Session): ConnectionVerdict {

@@ -27,6 +27,7 @@ describe('no rule matched', () => {
     expect(policy.turn(session, { message: 'Allocate request', peer: null }).rule).toBe('turn/default');
   });
   it('has rules in no stage', () => expect(policyStages.some((stage) => policy.has(stage))).toBe(false));
+  it('an allow rule can deny nothing', () => expect(policyOf({ sip: [{ then: 'allow' }] }).has('sip')).toBe(false));
 });
 
 describe('rules', () => {

@@ -1,7 +1,7 @@
 // `sallyport demo`: a working gateway with real traffic in one command. Servers and clients run here, over loopback through the explicit
 // proxy; as root also in network namespaces of their own through REDIRECT. Ends with the sessions table and, without --once, stays up.
 
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import type { Socket } from 'node:net';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -73,7 +73,7 @@ state: ${join(folder, 'state')}
 workers: 0
 tunnelOnError: true
 admin: { listen: 127.0.0.1:${String(adminPort)} }
-issuer: { crl: { listen: 127.0.0.1:0 } }
+issuer: { crl: { listen: 127.0.0.1:${String(await freePort())} } }
 services:
   - { name: proxy, type: http-explicit, listen: 127.0.0.1:0 }
 policy:
@@ -113,6 +113,18 @@ function throughProxy(proxyPort: number, port: number): Promise<Socket> {
       if (answer.length > head + 4) socket.unshift(answer.subarray(head + 4));
       if (answer.toString('latin1').startsWith('HTTP/1.1 200')) resolve(socket);
       else reject(new Error(answer.toString('latin1').split('\r\n')[0]));
+    });
+  });
+}
+
+/** Certificates name the CRL's port, so it must be known before they are made. */
+function freePort(): Promise<number> {
+  const probe = createServer();
+  return new Promise((resolve, reject) => {
+    probe.once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
     });
   });
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect as tcpConnect, createServer as createTcpServer } from 'node:net';
 import type { Server as TcpServer, Socket } from 'node:net';
-import { createServer } from 'node:tls';
+import { connect as tlsConnect, createServer } from 'node:tls';
 import type { Server, TlsOptions } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
 import { limitsWith } from '../../../src/core/limits.ts';
@@ -120,4 +120,28 @@ test('contexts are shared by class and bounded', () => {
   few.for(two);
   few.for(three);
   expect(few.for(one)).not.toBe(first);
+});
+
+test('Node: tls.connect asks for the legacy certificate object before its name check, and connect leaves it out', async () => {
+  const server = await tlsServer();
+  // Node's own way, where the object is asked for: when this fails, Node has stopped asking and leaveOutLegacyCertificate can go.
+  const plain = tlsConnect({ port: portOf(server), host: '127.0.0.1', servername: 'site.test', ca: root.certPem });
+  let asked = 0;
+  const original = plain.getPeerCertificate.bind(plain);
+  Object.defineProperty(plain, 'getPeerCertificate', { value: (detailed: true) => { asked += 1; return original(detailed); } });
+  await once(plain, 'secureConnect');
+  expect(asked).toBe(1);
+  plain.destroy();
+  const { socket, certificate } = await dialled(server);
+  expect(socket.getPeerCertificate()).toEqual({});
+  expect(certificate.checkHost('site.test')).toBe('site.test');
+  socket.destroy();
+});
+
+test('a client that has configured AES-128 away gets a context of its own, with AES-256 first', async () => {
+  const server = await tlsServer({ honorCipherOrder: false });
+  const quick = await dialled(server, { context: contexts.for(offer, true) });
+  const slow = await dialled(server, { context: contexts.for(offer, false) });
+  expect([quick.socket.getCipher().name, slow.socket.getCipher().name]).toEqual(['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384']);
+  for (const { socket } of [quick, slow]) socket.destroy();
 });

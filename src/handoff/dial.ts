@@ -1,15 +1,15 @@
-// Dials the destination of a flow: resolves names (cached, single flight), refuses the gateway's own ports, tries address families
-// side by side, and keeps a connection that detection opened early until a handler takes it.
+// Dials the destination of a flow: resolves names (cached, single flight), refuses the gateway's own ports, and keeps a connection
+// that detection opened early until a handler takes it.
 
 import { lookup } from 'node:dns/promises';
 import type { LookupAddress } from 'node:dns';
-import { BlockList, connect, isIP } from 'node:net';
-import type { LookupFunction, Socket } from 'node:net';
+import { BlockList, isIP } from 'node:net';
+import type { Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { FlowError } from '../core/errors.ts';
-import type { ErrorCode } from '../core/errors.ts';
 import type { Flow, Session } from '../core/flow.ts';
 import type { Limits } from '../core/limits.ts';
+import { connectAny } from './connect-any.ts';
 
 export interface DialOptions {
   readonly limits: Limits;
@@ -52,8 +52,7 @@ export class Dialer {
     this.#early.delete(session);
     if (early === undefined) return await this.#open(session);
     const socket = await early;
-    // A server may have given up on a connection that waited; the bytes it sent, if any, are still worth having.
-    return socket.destroyed ? await this.#open(session) : socket;
+    return (await hasGivenUp(socket)) ? await this.#open(session) : socket;
   }
 
   /** Closes what was opened early and never taken. */
@@ -69,16 +68,16 @@ export class Dialer {
     if (host === null) throw new FlowError('NO_ORIGINAL_DST');
     const family = isIP(host);
     if (family !== 0) this.#refuseLoop(host, destination.port, service);
-    const addresses = family === 0 ? await this.#resolve(host, destination.port, service) : [{ address: host, family }];
-    const socket = await this.#connect(addresses, destination.port);
+    const addresses = family === 0 ? await this.#resolve(host, destination.port, service) : [host];
+    const socket = await connectAny(addresses, destination.port, this.#options.limits);
     destination.ip ??= socket.remoteAddress ?? null;
     return socket;
   }
 
-  async #resolve(host: string, port: number, service: string): Promise<LookupAddress[]> {
+  async #resolve(host: string, port: number, service: string): Promise<string[]> {
     const found = await this.#names.resolve(host);
     let loop: unknown = null;
-    const usable = found.filter(({ address }) => {
+    const usable = found.map(({ address }) => address).filter((address) => {
       try {
         this.#refuseLoop(address, port, service);
         return true;
@@ -98,48 +97,17 @@ export class Dialer {
     this.#local = freshAddresses(this.#local, clock());
     if (isLocal(ip, this.#local)) throw new FlowError('DIAL_LOOP', `${ip}:${String(port)}`);
   }
-
-  #connect(addresses: readonly LookupAddress[], port: number): Promise<Socket> {
-    const { limits } = this.#options;
-    return new Promise((resolve, reject) => {
-      const [first] = addresses;
-      const single = addresses.length === 1 && first !== undefined;
-      const socket = connect({
-        port, noDelay: true, allowHalfOpen: true,
-        ...(single
-          ? { host: first.address }
-          : { host: 'destination.invalid', lookup: answerWith(addresses), autoSelectFamily: true, autoSelectFamilyAttemptTimeout: limits.dialAttemptMs }),
-      });
-      const timer = setTimeout(() => settle(new FlowError('DIAL_TIMEOUT')), limits.dialMs);
-      const onConnect = (): void => settle(null);
-      const onError = (error: Error): void => settle(new FlowError(dialCode(error), null, error));
-      const settle = (error: FlowError | null): void => {
-        clearTimeout(timer);
-        socket.off('connect', onConnect);
-        socket.off('error', onError);
-        // From here on whoever holds the socket listens; an error in between must not be an uncaught one.
-        socket.on('error', () => {});
-        if (error === null) return resolve(socket);
-        socket.destroy();
-        reject(error);
-      };
-      socket.on('connect', onConnect);
-      socket.on('error', onError);
-    });
-  }
 }
 
-/** A `lookup` for net.connect that answers what was already resolved. */
-function answerWith(addresses: readonly LookupAddress[]): LookupFunction {
-  return (_host, _options, callback) => process.nextTick(callback, null, [...addresses]);
-}
-
-function dialCode(error: Error): ErrorCode {
-  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
-  const code = first instanceof Error && 'code' in first ? first.code : undefined;
-  if (code === 'ECONNREFUSED' || code === 'ECONNRESET') return 'DIAL_REFUSED';
-  if (code === 'ETIMEDOUT') return 'DIAL_TIMEOUT';
-  return 'DIAL_UNREACHABLE';
+/** A server may have given up on a connection that waited, without a byte; bytes it sent are worth having whatever came after. */
+async function hasGivenUp(socket: Socket): Promise<boolean> {
+  if (socket.readableLength > 0) return false;
+  // A read of nothing lets a FIN that has arrived become an end, and takes no byte.
+  socket.read(0);
+  await new Promise((resolve) => setImmediate(resolve));
+  const gone = socket.destroyed || socket.readableEnded;
+  if (gone) socket.destroy();
+  return gone;
 }
 
 interface LocalAddresses {

@@ -36,9 +36,9 @@ export class Admission {
   readonly #clients = new Map<string, ClientCount>();
   #held = 0;
 
-  /** `workers` processes share `sessionsMax` evenly. `pool` null: this process is alone. */
+  /** `workers` processes share `sessionsMax` evenly, rounded down (each has one place at least). `pool` null: this process is alone. */
   constructor(limits: Limits, workers: number, pool: SharedPool | null) {
-    this.#sessionsMax = Math.ceil(limits.sessionsMax / workers);
+    this.#sessionsMax = Math.max(1, Math.floor(limits.sessionsMax / workers));
     this.#allowance = pool === null ? limits.sessionsPerClientMax : localAllowance(limits, workers);
     this.#pool = pool;
   }
@@ -51,7 +51,7 @@ export class Admission {
     this.#held += 1;
     count.held += 1;
     if (count.held - count.granted <= this.#allowance) return null;
-    if (this.#pool !== null && (await this.#pool.take(client))) {
+    if (this.#pool !== null && (await granted(this.#pool, client))) {
       count.granted += 1;
       return null;
     }
@@ -72,6 +72,15 @@ export class Admission {
     this.#held -= 1;
     count.held -= 1;
     if (count.held === 0) this.#clients.delete(client);
+  }
+}
+
+/** A pool that fails grants nothing. */
+async function granted(pool: SharedPool, client: string): Promise<boolean> {
+  try {
+    return await pool.take(client);
+  } catch {
+    return false;
   }
 }
 

@@ -29,6 +29,8 @@ export function listen(options: ListenOptions, accept: (socket: Socket) => void)
     server.once('error', reject);
     server.listen({ host: options.host, port: options.port, backlog: options.backlog, reusePort: options.reusePort, exclusive: true }, () => {
       server.off('error', reject);
+      // What goes wrong with one connection while it is accepted (no memory, no descriptors) is the end of that one alone.
+      server.on('error', () => {});
       try {
         if (options.transparent) setTransparent(server);
         resolve({ port: portOf(server), close: () => closed(server) });

@@ -129,10 +129,11 @@ function untilNull(cursor: Cursor): { bytes: Buffer } | 'more' | 'no' {
   return bytes === undefined || bytes.length > textBytesMax ? 'no' : { bytes };
 }
 
-/** A name of host-name characters in lower case; empty when it is not one. */
+/** A name of host-name characters in lower case, or an address as text; empty when it is neither. */
 function hostName(bytes: Buffer): string {
   const name = bytes.toString('latin1').toLowerCase().replace(/\.$/, '');
-  return /^[a-z0-9_]([a-z0-9._:-]*[a-z0-9_])?$/.test(name) ? name : '';
+  if (isIP(name) !== 0) return name;
+  return /^[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?$/.test(name) ? name : '';
 }
 
 /** In the usual short form. */

@@ -60,6 +60,7 @@ async function converse(flow: Flow, deps: EntryDeps, check: PasswordCheck): Prom
     const greeting = await reader.next((bytes) => readSocks(bytes, 'greeting'));
     if (greeting.kind === 'request') {
       if (check !== null) return await refuse(raw, greeting, new FlowError('AUTH_REQUIRED', 'SOCKS 4 has no passwords'));
+      if (greeting.command !== 'connect') return await refuse(raw, greeting, new FlowError('SOCKS_MALFORMED', 'only CONNECT is served'));
       return greeting;
     }
     const method = greeting.kind === 'methods' ? chooseMethod(greeting.methods, check !== null) : null;
@@ -78,7 +79,10 @@ async function converse(flow: Flow, deps: EntryDeps, check: PasswordCheck): Prom
       raw.write(passwordAnswer(true));
       user = login.user;
     }
-    const request = await reader.next((bytes) => readSocks(bytes, 'request'));
+    const request = await reader.next((bytes) => readSocks(bytes, 'request')).catch((caught: unknown) => {
+      if (caught instanceof FlowError && caught.code === 'SOCKS_MALFORMED') raw.end(answerSocks5('failure'));
+      throw caught;
+    });
     if (request.kind !== 'request') throw new FlowError('SOCKS_MALFORMED');
     if (request.command !== 'connect') {
       raw.end(answerSocks5('command-not-supported'));
@@ -126,6 +130,7 @@ class Reader {
       };
       const onEnd = (): void => settle(new FlowError('CLIENT_CLOSED_EARLY'));
       if (this.#bytes.length > 0 && judge()) return;
+      if (this.#raw.destroyed || this.#raw.readableEnded) return onEnd();
       this.#raw.on('data', onData);
       this.#raw.on('end', onEnd);
       this.#raw.on('close', onEnd);

@@ -12,7 +12,6 @@ import { protocols } from './handoff/protocols.ts';
 import { noteDialled, shutDownAll } from './handoff/serve.ts';
 import type { Service } from './handoff/serve.ts';
 import { explicitHttp } from './http/explicit.ts';
-import { http } from './http/index.ts';
 import { Admission } from './listener/admission.ts';
 import type { SharedPool } from './listener/admission.ts';
 import { socksEntry } from './listener/socks.ts';
@@ -133,7 +132,7 @@ function destinationOf(service: ServiceConfig): 'redirect' | 'tproxy' | Destinat
   if (service.to !== null) return { ip: null, host: service.to.host, port: service.to.port };
   if (service.acquire !== null) return service.acquire;
   if (service.type === 'socks') return socksEntry(null);
-  return explicitHttp((flow, deps) => http.handle(flow, deps, null).then(() => 'done'));
+  return explicitHttp({ login: null, via: null });
 }
 
 /** Every port this gateway listens on: a client must not reach them through it. */
@@ -149,6 +148,7 @@ async function drain(table: SessionTable, listeners: ServiceListeners, limits: L
   const until = Date.now() + limits.shutdownGraceMs;
   while (table.active > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, drainPollMs));
   shutDownAll();
-  await closing;
+  // Ended flows whose last words a client does not take hold nobody up for longer than other failed flows.
+  await Promise.race([closing, new Promise((resolve) => setTimeout(resolve, limits.lingerMs).unref())]);
   await accessLog?.close();
 }

@@ -79,6 +79,8 @@ export const limitTable = {
   httpHeadMs: ms(60 * second, 100, 1 * hour, 'A request or response head, from its first byte to its end.'),
   httpIdleMs: ms(5 * minute, 100, 1 * day, 'An HTTP connection on which nothing moves.'),
 
+  proxyOriginsMax: count(16, 1, 1_000, 'Servers that one client of the explicit proxy is connected to at once; the one unused for longest is closed.'),
+
   http2StreamsMax: count(128, 1, 10_000, 'Requests open at once on one HTTP/2 connection.'),
   http2StreamWindowBytes: bytes(256 * kiB, 64 * kiB, 16 * miB, 'What one HTTP/2 stream may have on its way to us unread.'),
   http2ConnectionWindowBytes: bytes(1 * miB, 64 * kiB, 64 * miB, 'The same for all streams of one HTTP/2 connection: bounds what they hold together.'),

@@ -233,7 +233,7 @@ describe('what goes wrong', () => {
 
   it.each([
     ['garbage instead of a status line', 'FOO\r\n\r\n', 'HTTP_MALFORMED'],
-    ['a 101 nobody asked for', 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n', 'HTTP_MALFORMED'],
+    ['a 101 nobody asked for', 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n', 'RESET_BY_UPSTREAM'],
     ['a coding that cannot be taken off', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n', 'HTTP_MALFORMED'],
   ])('%s is a 502', async (_what, text, code) => {
     const origin = await rawOrigin(text);

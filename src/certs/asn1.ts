@@ -1,8 +1,12 @@
-// The one place that knows node-forge's asn1: builders and an encoder for DER, and a reader that hands out slices of the bytes it
-// was given (what must be copied byte for byte is never re-encoded). No keys and no signatures here; the reader never throws.
+// The one place that knows node-forge's asn1: builders and an encoder for DER, and the reader of core/der.ts, which hands out slices of
+// the bytes it was given (what must be copied byte for byte is never re-encoded). No keys and no signatures here; the reader never throws.
 
 import forge from 'node-forge';
-import { Cursor } from '../core/bytes.ts';
+import { readElement } from '../core/der.ts';
+
+// What reads DER needs no library and is shared with the upstream side.
+export { readElement, readElements, readInside, readOid, readTime, tags } from '../core/der.ts';
+export type { Element } from '../core/der.ts';
 
 const { asn1 } = forge;
 const universal = asn1.Class.UNIVERSAL;
@@ -11,14 +15,6 @@ const constructed = 0x20;
 
 /** A value to be encoded; opaque outside this file. */
 export type Der = forge.asn1.Asn1;
-
-/** Identifier octets that readers compare with. */
-export const tags = {
-  boolean: 0x01, integer: 0x02, bits: 0x03, octets: 0x04, null: 0x05, oid: 0x06, enumerated: 0x0a, sequence: 0x30, set: 0x31, utcTime: 0x17, generalizedTime: 0x18,
-  /** Context-specific, primitive and constructed. */
-  primitive: (number: number): number => 0x80 | number,
-  constructed: (number: number): number => 0xa0 | number,
-} as const;
 
 export const sequence = (...parts: Der[]): Der => asn1.create(universal, asn1.Type.SEQUENCE, true, parts);
 export const set = (...parts: Der[]): Der => asn1.create(universal, asn1.Type.SET, true, parts);
@@ -66,69 +62,6 @@ export function raw(element: Buffer): Der {
 
 /** The DER encoding. */
 export const encode = (value: Der): Buffer => Buffer.from(asn1.toDer(value).getBytes(), 'latin1');
-
-// ---- Reading
-
-/** One element: its identifier octet, its content, and all its bytes (views, not copies). */
-export interface Element {
-  readonly tag: number;
-  readonly content: Buffer;
-  readonly whole: Buffer;
-}
-
-/** The first element of some bytes (one-octet tag, definite length); null when there is none or it does not fit. */
-export function readElement(bytes: Buffer): Element | null {
-  return next(new Cursor(bytes));
-}
-
-/** The elements inside some content, all of them; null when the bytes do not divide into at most `max` elements. */
-export function readElements(content: Buffer, max: number): readonly Element[] | null {
-  const cursor = new Cursor(content);
-  const found: Element[] = [];
-  while (cursor.left > 0) {
-    const element = found.length < max ? next(cursor) : null;
-    if (element === null) return null;
-    found.push(element);
-  }
-  return found;
-}
-
-/** The elements inside one constructed element with this tag, which must be all of `bytes`; null otherwise. */
-export function readInside(bytes: Buffer, tag: number, max: number): readonly Element[] | null {
-  const outer = readElement(bytes);
-  return outer === null || outer.tag !== tag || outer.whole.length !== bytes.length ? null : readElements(outer.content, max);
-}
-
-/** A dotted OID from its content octets, null when they are none. */
-export function readOid(content: Buffer): string | null {
-  if (content.length === 0 || content.length > 32 || ((content.at(-1) ?? 0) & 0x80) !== 0) return null;
-  return asn1.derToOid(binary(content));
-}
-
-/** Milliseconds since the epoch from UTCTime or GeneralizedTime in the forms RFC 5280 allows; null otherwise. */
-export function readTime(element: Element): number | null {
-  const text = element.content.toString('latin1');
-  const match = element.tag === tags.utcTime ? /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(text)
-    : element.tag === tags.generalizedTime ? /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(text) : null;
-  if (match === null) return null;
-  const [year = 0, month = 0, ...rest] = match.slice(1).map(Number);
-  const [day = 0, hour = 0, minute = 0, second = 0] = rest;
-  const century = element.tag === tags.utcTime ? (year < 50 ? 2000 : 1900) : 0;
-  const at = new Date(0);
-  at.setUTCFullYear(century + year, month - 1, day);
-  at.setUTCHours(hour, minute, second);
-  return at.getTime();
-}
-
-function next(cursor: Cursor): Element | null {
-  const start = cursor.offset;
-  const tag = cursor.u8();
-  const first = cursor.u8();
-  if (tag === undefined || first === undefined || (tag & 0x1f) === 0x1f) return null;
-  const length = first < 0x80 ? first : first === 0x81 ? cursor.u8() : first === 0x82 ? cursor.u16() : first === 0x83 ? cursor.u24() : first === 0x84 ? cursor.u32() : undefined;
-  const content = length === undefined ? undefined : cursor.slice(length);
-  return content === undefined ? null : { tag, content, whole: cursor.bytes.subarray(start, cursor.offset) };
-}
 
 const binary = (content: Buffer | string): string => (typeof content === 'string' ? content : content.toString('latin1'));
 

@@ -12,9 +12,11 @@ import { protocols } from './handoff/protocols.ts';
 import { noteDialled, shutDownAll } from './handoff/serve.ts';
 import type { Service } from './handoff/serve.ts';
 import { explicitHttp } from './http/explicit.ts';
+import { serveRevocation } from './http/forward.ts';
 import { Admission } from './listener/admission.ts';
 import type { SharedPool } from './listener/admission.ts';
 import { socksEntry } from './listener/socks.ts';
+import { Users } from './listener/users.ts';
 import { openAccessLog } from './sessions/access-log.ts';
 import type { AccessLog } from './sessions/access-log.ts';
 import { ServiceListeners } from './service-listeners.ts';
@@ -107,13 +109,13 @@ function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admis
     name: service.name,
     table,
     admission,
-    destination: destinationOf(service),
+    destination: destinationOf(service, parts),
     deps: {
       limits, meter, policy: parts.policy, log: parts.log, trust: parts.trust, serviceType: service.type,
       revocation: parts.certificates.revocation,
       clock: Date.now,
       certFor: (request) => parts.certificates.certFor(request),
-      handles: (name) => protocols[name].handle !== undefined,
+      handles: (name) => Object.hasOwn(protocols, name),
       protocolChanged: (session) => table.protocolChanged(session),
       async dial(flow) {
         const socket = await dialer.dial(flow);
@@ -128,11 +130,19 @@ function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admis
   };
 }
 
-function destinationOf(service: ServiceConfig): 'redirect' | 'tproxy' | Destination | Entry {
+function destinationOf(service: ServiceConfig, parts: DataPlaneParts): 'redirect' | 'tproxy' | Destination | Entry {
   if (service.to !== null) return { ip: null, host: service.to.host, port: service.to.port };
   if (service.acquire !== null) return service.acquire;
-  if (service.type === 'socks') return socksEntry(null);
-  return explicitHttp({ login: null, via: null });
+  const check = checkOf(service, parts);
+  if (service.type === 'socks') return socksEntry(check, serveRevocation);
+  const login = check === null || service.auth === null ? null : { check, realm: service.auth.realm };
+  return explicitHttp({ login, via: service.via });
+}
+
+function checkOf(service: ServiceConfig, { config, registry, log }: DataPlaneParts): ((user: string, password: string) => Promise<boolean>) | null {
+  if (service.auth === null) return null;
+  const users = new Users({ file: service.auth.users, limits: { ...config.limits, ...service.limits }, meter: registry.meter, log, clock: Date.now });
+  return (user, password) => users.check(user, password);
 }
 
 /** Every port this gateway listens on: a client must not reach them through it. */

@@ -38,12 +38,21 @@ export const limitTable = {
 
   socksMs: ms(10 * second, 100, 5 * minute, 'Each step of a SOCKS client until its request is whole.'),
 
+  // Users and senders
+  loginCacheMs: ms(5 * minute, 0, 1 * day, 'How long a right login is believed without hashing it again; a changed password counts at once.'),
+  loginCacheMax: count(10_000, 0, 1_000_000, 'Right logins remembered for each users file, in each process.'),
+  loginsPendingMax: count(256, 1, 100_000, 'Logins being hashed for one users file; more at once count as wrong.'),
+  usersMax: count(100_000, 1, 10_000_000, 'Users of one file.'),
+  proxyHeaderBytesMax: bytes(4 * kiB, 107, 64 * kiB, 'A PROXY protocol header with its TLVs; version 1 ends at 107 bytes by itself.'),
+  proxyHeaderMs: ms(5 * second, 50, 5 * minute, 'Wait for the whole PROXY protocol header of a listed sender.'),
+
   // Dialling
   dialMs: ms(15 * second, 100, 5 * minute, 'TCP connect to the destination, all addresses together.'),
   dialAttemptMs: ms(250, 10, 1 * minute, 'Head start of one address family before the next is tried as well (RFC 8305).'),
   dnsMs: ms(5 * second, 100, 1 * minute, 'One name look-up.'),
   dnsCacheMax: count(4_096, 0, 1_000_000, 'Names remembered.'),
   dnsCacheMs: ms(30 * second, 0, 1 * hour, 'How long a resolved name is believed.'),
+  upstreamProxyMs: ms(30 * second, 100, 5 * minute, 'The upstream proxy\'s answer, from the connection to it: it dials meanwhile.'),
 
   // TLS
   upstreamHandshakeMs: ms(15 * second, 100, 5 * minute, 'TLS handshake with the server, from the first byte sent.'),
@@ -69,6 +78,21 @@ export const limitTable = {
   issuedRecordBytesMax: bytes(16 * miB, 64 * kiB, 1024 * miB, 'The record of issued leaves (for `ca revoke HOST`); one older file of this length is kept beside it.'),
   stateCheckMs: ms(1 * second, 50, 1 * minute, 'How often a process looks whether the ledger or the CRL on disk has changed.'),
   revokedMax: count(100_000, 1, 10_000_000, 'Serials a CRL may list.'),
+
+  // What server certificates point at
+  certificateFetchesMax: count(64, 1, 10_000, 'Issuers, CRLs and OCSP answers of servers that are fetched at once; beyond it they count as not to be had.'),
+  issuerFetchMs: ms(3 * second, 100, 1 * minute, 'Fetching one issuer that a server does not send; its client waits.'),
+  issuerBytesMax: bytes(64 * kiB, 1 * kiB, 1 * miB, 'One fetched issuer, or a bundle of them.'),
+  issuersFetchedMax: count(1_000, 0, 100_000, 'Addresses of issuers remembered, with what was there.'),
+  issuerCacheMs: ms(1 * day, 0, 30 * day, 'How long a fetched issuer is believed to be the one at its address.'),
+  revocationWaitMs: ms(1 * second, 0, 1 * minute, 'How long a first flow waits for the revocation state of a server\'s certificate; the check goes on without it.'),
+  revocationFetchMs: ms(10 * second, 100, 5 * minute, 'Fetching one CRL or OCSP answer.'),
+  revocationRetryMs: ms(1 * minute, 0, 1 * day, 'Pause before a revocation state or an issuer that could not be had is asked for again.'),
+  revocationCacheMs: ms(4 * day, 0, 30 * day, 'How long a revocation state is believed at most; its own end may come first.'),
+  revocationStatesMax: count(20_000, 1, 1_000_000, 'Certificates whose revocation state is remembered.'),
+  serverOcspBytesMax: bytes(64 * kiB, 1 * kiB, 1 * miB, 'An OCSP answer about a server\'s certificate, stapled or fetched.'),
+  serverCrlBytesMax: bytes(16 * miB, 1 * kiB, 256 * miB, 'One CRL about servers\' certificates.'),
+  serverCrlsBytesMax: bytes(64 * miB, 0, 1024 * miB, 'Such CRLs held together; the oldest goes first.'),
 
   // HTTP
   httpHeadBytesMax: bytes(64 * kiB, 1 * kiB, 1 * miB, 'One request or response head.'),
@@ -136,6 +160,7 @@ export const limitTable = {
   shutdownGraceMs: ms(10 * second, 0, 1 * day, 'How long flows may go on after SIGTERM.'),
   toolMs: ms(10 * second, 100, 5 * minute, 'One run of nft or ip by `sallyport net` and `doctor`.'),
   doctorProbeMs: ms(5 * second, 100, 1 * minute, 'One probe of `sallyport doctor`: a CRL fetch, a name look-up, a STUN request.'),
+  learnedMax: count(10_000, 1, 1_000_000, 'Learned bypasses in force, and likewise clients and names of which refusals are remembered.'),
   policyListMax: count(2_000_000, 1, 50_000_000, 'Names in one list file of a policy.'),
   policyVerdictsMax: count(100_000, 100, 10_000_000, 'Verdict objects kept for reuse, one for each service and rules that met; beyond it they are made anew.'),
 } as const satisfies Record<string, LimitRow>;

@@ -125,6 +125,7 @@ class Conversation {
   async #serve(read: ReadHead): Promise<Step> {
     const { head } = read;
     const host = requestHost(head);
+    if (head.method !== 'CONNECT') this.#named();
     if (head.method !== 'CONNECT' && host !== null && this.#deps.revocation.isHost(host)) return await this.#answerInBand(head, host);
     if (this.#inBandOnly) return this.#refuse(head, misdirected, false);
     const revocationTunnel = head.method === 'CONNECT' && this.#deps.revocation.isHost(head.target);
@@ -167,6 +168,7 @@ class Conversation {
   }
 
   async #answerInBand(head: Head, host: string): Promise<Step> {
+    this.#flow.session.action ??= 'handoff';
     const details = this.#begin(head, host);
     const startedAt = this.#deps.clock();
     const pending: Pending = {
@@ -244,18 +246,20 @@ class Conversation {
     return this.#tell({ code: error.code, detail: error.detail, rule: null, status }, asked, false);
   }
 
-  #begin(head: Head, host: string): HttpDetails {
+  /** The connection speaks HTTP to us: from its first request that is no CONNECT on. */
+  #named(): void {
     const { session } = this.#flow;
     const deps = this.#deps;
-    if (this.#details === null) {
-      session.protocol = 'http';
-      deps.protocolChanged(session);
-      session.chain.push('http');
-      session.action ??= 'handoff';
-      deps.meter.observe('detect_seconds', [], (deps.clock() - session.startedAt) / 1000);
-    }
-    this.#details = httpDetails(session);
-    noteRequest(this.#details, head.method, host, deps.limits.sessionTextBytesMax);
+    if (session.protocol === 'http') return;
+    session.protocol = 'http';
+    deps.protocolChanged(session);
+    session.chain.push('http');
+    deps.meter.observe('detect_seconds', [], (deps.clock() - session.startedAt) / 1000);
+  }
+
+  #begin(head: Head, host: string): HttpDetails {
+    this.#details = httpDetails(this.#flow.session);
+    noteRequest(this.#details, head.method, host, this.#deps.limits.sessionTextBytesMax);
     return this.#details;
   }
 

@@ -10,8 +10,11 @@ import type { SocksRequest } from './socks-wire.ts';
 /** Checks a user's password; null: the service needs none. */
 export type PasswordCheck = ((user: string, password: string) => Promise<boolean>) | null;
 
-/** The entry of `socks` services. */
-export function socksEntry(check: PasswordCheck): Entry {
+/** Serves the revocation host to a client that was told it is connected to it. */
+export type ServeRevocation = (flow: Flow, deps: EntryDeps) => Promise<'done'>;
+
+/** The entry of `socks` services. Without `serveRevocation` the revocation host is left to the handler of what is inside. */
+export function socksEntry(check: PasswordCheck, serveRevocation: ServeRevocation | null = null): Entry {
   return {
     async enter(flow, deps) {
       flow.session.chain.push('socks');
@@ -21,6 +24,13 @@ export function socksEntry(check: PasswordCheck): Entry {
       session.destination.host = request.host;
       session.destination.ip = request.ip;
       session.destination.port = request.port;
+      const granted = request.version === 4 ? answerSocks4(true) : answerSocks5('succeeded');
+      // Revocation data is for everyone, whatever policy says, and nothing is dialled for it.
+      const revocation = deps.revocation.isHost(`${request.host ?? request.ip ?? ''}:${String(request.port)}`);
+      if (revocation && serveRevocation !== null) {
+        raw.write(granted);
+        return await serveRevocation(flow, deps);
+      }
       const verdict = deps.policy.connection(session);
       if (verdict.action === 'deny') {
         session.action = 'deny';
@@ -28,11 +38,11 @@ export function socksEntry(check: PasswordCheck): Entry {
         return await refuse(raw, request, new FlowError('CONNECTION_DENIED'));
       }
       try {
-        if (!deps.revocation.isHost(`${request.host ?? request.ip ?? ''}:${String(request.port)}`)) await deps.dialEarly(session);
+        if (!revocation) await deps.dialEarly(session);
       } catch (caught) {
         return await refuse(raw, request, toFlowError(caught));
       }
-      raw.write(request.version === 4 ? answerSocks4(true) : answerSocks5('succeeded'));
+      raw.write(granted);
       return { ...flow, repliedBytes: raw.bytesWritten };
     },
   };

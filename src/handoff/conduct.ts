@@ -66,7 +66,7 @@ const endsItself: ReadonlySet<string> = new Set(['handler', 'relay']);
 
 async function oneRound(round: Round, deps: ConductDeps): Promise<Round | 'done'> {
   const found = await look(round, deps);
-  if (round.flow.refusal !== undefined) return await refuse(round.flow, deps, found.row, round.flow.refusal.code);
+  if (round.flow.refusal !== undefined) return await refuse(round.flow, deps, found.row, new FlowError(round.flow.refusal.code));
   if (round.flow.depth === 0) deps.meter.observe('detect_seconds', [], (deps.clock() - round.flow.session.startedAt) / 1000);
   if (found.row === 'tls' && isClientHello(found.facts)) return await tlsRound(round, deps, found.facts);
   return await protocolRound(round, deps, found);
@@ -167,30 +167,30 @@ async function protocolRound(round: Round, deps: ConductDeps, found: Detection):
   if (stray !== null && !round.tunnelOnError.has(stray)) throw new FlowError(stray, name);
   const verdict = deps.policy.protocol(session, name, flow.insideTls ? 'intercepted' : 'none');
   decided(session, deps, 'protocol', verdict, !flow.insideTls || verdict.action === 'deny');
-  if (verdict.action === 'deny') return await refuse(flow, deps, found.row, 'PROTOCOL_DENIED', verdict.rule);
+  if (verdict.action === 'deny') return await refuse(flow, deps, found.row, new FlowError('PROTOCOL_DENIED'), verdict.rule);
   if (stray !== null) {
     tunnelledOn(session, deps, stray);
     return await relayBytes(flow, deps, 'tunnel');
   }
-  const handler = found.row === null ? undefined : protocols[found.row].handle;
-  if (found.row === null || handler === undefined || verdict.action === 'relay') return await relayBytes(flow, deps, 'relay');
+  if (found.row === null || verdict.action === 'relay') return await relayBytes(flow, deps, 'relay');
   session.action = flow.insideTls ? 'intercept' : 'handoff';
-  return await handOff(round, deps, found.row, () => handler(flow, deps, found.facts));
+  return await handOff(round, deps, found.row, found.facts);
 }
 
-async function handOff(round: Round, deps: ConductDeps, row: DetectedName, handle: () => Promise<Handled>): Promise<Round | 'done'> {
+async function handOff(round: Round, deps: ConductDeps, row: DetectedName, facts: unknown): Promise<Round | 'done'> {
   const { flow } = round;
   const { session } = flow;
   let handled: Handled;
   try {
-    handled = await handle();
+    handled = await protocols[row].handle(flow, deps, facts);
   } catch (caught) {
     const error = toFlowError(caught);
-    if (!putBack.has(error.code) || !round.tunnelOnError.has(error.code) || flow.client.destroyed) throw error;
+    if (!putBack.has(error.code) || flow.client.destroyed) throw error;
+    if (!round.tunnelOnError.has(error.code)) return await refuse(flow, deps, row, error);
     tunnelledOn(session, deps, error.code);
     named(session, deps, 'unknown');
     const verdict = deps.policy.protocol(session, 'unknown', flow.insideTls ? 'intercepted' : 'none');
-    if (verdict.action === 'deny') return await refuse(flow, deps, row, 'PROTOCOL_DENIED', verdict.rule);
+    if (verdict.action === 'deny') return await refuse(flow, deps, row, new FlowError('PROTOCOL_DENIED'), verdict.rule);
     return await relayBytes(flow, deps, 'relay');
   }
   if (handled === 'done') return handled;
@@ -213,13 +213,13 @@ function noteOf(found: Detection, looked: boolean): string {
   return found.stalled === null ? 'no protocol matches' : 'too few first bytes in time';
 }
 
-/** Tells the client in its own protocol where that is known, and ends the flow with the code. */
-async function refuse(flow: Flow, deps: ConductDeps, row: DetectedName | null, code: ErrorCode, rule?: string): Promise<never> {
+/** Tells the client in its own protocol where that is known, and ends the flow with the error. */
+async function refuse(flow: Flow, deps: ConductDeps, row: DetectedName | null, error: FlowError, rule?: string): Promise<never> {
   if (rule !== undefined) flow.session.rule = rule;
-  flow.session.action = 'deny';
-  const refusal = flow.refusal ?? { code, detail: null, rule: flow.session.rule, status: null };
+  if (errorTable[error.code].stage !== 'detect' && errorTable[error.code].stage !== 'handler') flow.session.action = 'deny';
+  const refusal = flow.refusal ?? { code: error.code, detail: error.detail, rule: flow.session.rule, status: null };
   if (row !== null) await protocols[row].refuse?.(flow, deps, refusal);
-  throw new FlowError(refusal.code, refusal.detail);
+  throw flow.refusal === undefined ? error : new FlowError(refusal.code, refusal.detail);
 }
 
 async function tunnel(flow: Flow, deps: ConductDeps, name: ProtocolName): Promise<void> {

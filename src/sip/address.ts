@@ -43,14 +43,18 @@ export function paramIn(params: string, name: string): string | null {
 
 /** Splits a list at commas outside quotes and angle brackets. */
 export function listIn(value: string): string[] {
-  const items: string[] = [];
+  return piecesIn(value, ',').map((item) => item.trim()).filter((item) => item !== '');
+}
+
+/** Splits at a character outside quotes (and, for commas, angle brackets); the pieces joined by it are the value again. */
+export function piecesIn(value: string, separator: ',' | ';'): string[] {
+  const pieces: string[] = [];
   let start = 0;
   for (;;) {
-    const comma = outsideQuotes(value, ',', start, true);
-    const item = value.slice(start, comma < 0 ? value.length : comma).trim();
-    if (item !== '') items.push(item);
-    if (comma < 0) return items;
-    start = comma + 1;
+    const end = outsideQuotes(value, separator, start, separator === ',');
+    pieces.push(value.slice(start, end < 0 ? value.length : end));
+    if (end < 0) return pieces;
+    start = end + 1;
   }
 }
 

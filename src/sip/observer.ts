@@ -7,6 +7,7 @@ import type { Meter } from '../core/meters.ts';
 import { paramIn } from './address.ts';
 import { BoundedMap, shown } from './bounded.ts';
 import { Dialogs, Subscriptions } from './dialogs.ts';
+import type { WatchedDialog } from './dialogs.ts';
 import { cseqIn } from './headers.ts';
 import type { SipHead } from './headers.ts';
 import { Registrations, secondsIn } from './registrations.ts';
@@ -41,8 +42,8 @@ export class SipObserver {
   readonly #responseLabels: readonly (readonly string[])[];
   #methodsShown = 0;
   #statusesShown = 0;
-  /** The call that each side's current message describes. Null: its body is of no interest. */
-  readonly #described: Record<Side, string | null> = { client: null, upstream: null };
+  /** The dialog that each side's current message describes. Null: its body is of no interest. */
+  readonly #described: Record<Side, WatchedDialog | null> = { client: null, upstream: null };
 
   /** `onExpiry` is told when (milliseconds since the epoch) a registration will run out, so that `sweep` can be called then. */
   constructor(session: Session, limits: Limits, meter: Meter, onExpiry: (at: number) => void) {
@@ -143,8 +144,8 @@ export class SipObserver {
 
   /** The body that `wantsBody` asked for, whole. */
   body(body: Buffer, from: Side): void {
-    const callId = this.#described[from];
-    if (callId !== null) this.#dialogs.describe(callId, from, body);
+    const dialog = this.#described[from];
+    if (dialog !== null) this.#dialogs.describe(dialog, from, body);
     this.#described[from] = null;
   }
 
@@ -182,7 +183,7 @@ export class SipObserver {
 
   #expectSdp(head: SipHead, from: Side): void {
     const type = head.raw('content-type');
-    if (type !== null && /^(application\/sdp|multipart\/)/i.test(type)) this.#described[from] = this.#dialogs.isWatched(head);
+    if (type !== null && /^(application\/sdp|multipart\/)/i.test(type)) this.#described[from] = this.#dialogs.dialogOf(head);
   }
 
   #service(head: SipHead): void {

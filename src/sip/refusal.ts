@@ -1,12 +1,14 @@
-// Answers a SIP request in the server's stead (RFC 3261 section 8.2.6): Via, From, To, Call-ID and CSeq as they came, a tag
-// on To, a Reason (RFC 3326). Writes nothing itself.
+// Answers a SIP request in the server's stead (RFC 3261 section 8.2.6): Via (received and rport filled in), From, To, Call-ID and CSeq as
+// they came, a tag on To, a Reason (RFC 3326). Writes nothing itself.
 
 import { randomUUID } from 'node:crypto';
 import type { ErrorCode } from '../core/errors.ts';
 import { errorTable } from '../core/errors.ts';
+import type { Endpoint } from '../core/flow.ts';
 import { addressIn, isPlainAddress, paramIn } from './address.ts';
 import { cseqIn } from './headers.ts';
 import type { HeaderName, SipHead } from './headers.ts';
+import { stampedVia } from './via.ts';
 
 const phrases: Readonly<Record<number, string>> = {
   400: 'Bad Request', 403: 'Forbidden', 404: 'Not Found', 405: 'Method Not Allowed', 480: 'Temporarily Unavailable', 486: 'Busy Here',
@@ -36,9 +38,9 @@ export function doubtIn(head: SipHead): string | null {
 
 /**
  * A whole response of ours to the request, `Content-Length: 0`. Null when the request lacks what a response must carry, or is
- * an ACK, which nothing answers.
+ * an ACK, which nothing answers. `source` is where the request came from, for the topmost Via; null when that is not known.
  */
-export function refuse(head: SipHead, status: number, code: ErrorCode): Buffer | null {
+export function refuse(head: SipHead, status: number, code: ErrorCode, source: Endpoint | null): Buffer | null {
   const vias = head.all('via');
   const from = head.raw('from');
   const to = head.raw('to');
@@ -49,7 +51,7 @@ export function refuse(head: SipHead, status: number, code: ErrorCode): Buffer |
   const tag = paramIn(addressIn(to).params, 'tag') === null ? `;tag=${randomUUID()}` : '';
   const lines = [
     `SIP/2.0 ${status} ${phrases[status] ?? 'Refused'}`,
-    ...vias.map((via) => `Via: ${via}`),
+    ...vias.map((via, index) => `Via: ${index === 0 ? stampedVia(via, source) : via}`),
     `From: ${from}`,
     `To: ${to}${tag}`,
     `Call-ID: ${callId}`,

@@ -10,12 +10,12 @@ import { refusalStatus, refuse } from './refusal.ts';
 /** Answers the first request and ends both sides. Never rejects: the flow is over either way. */
 export async function refuseConnection(flow: Flow, deps: Deps, refusal: Refusal): Promise<void> {
   flow.upstream?.destroy();
-  const answer = await answerToFirstRequest(flow.client, deps.limits, refusal);
+  const answer = await answerToFirstRequest(flow, deps.limits, refusal);
   await closeWith(flow.client, answer, deps.limits.sipRefuseMs);
 }
 
 /** The answer to the first whole request that comes within sipRefuseMs; null when none does. */
-function answerToFirstRequest(client: Duplex, limits: Limits, refusal: Refusal): Promise<Buffer | null> {
+function answerToFirstRequest({ client, session }: Flow, limits: Limits, refusal: Refusal): Promise<Buffer | null> {
   return new Promise((resolve) => {
     const framer = new SipFramer(limits);
     const settle = (answer: Buffer | null): void => {
@@ -30,7 +30,7 @@ function answerToFirstRequest(client: Duplex, limits: Limits, refusal: Refusal):
       for (let step = framer.next(); step !== 'more'; step = framer.next()) {
         if (step === 'fault') return settle(null);
         if (step === 'head' && framer.head.status === 0 && framer.head.method !== 'ACK') {
-          return settle(refuse(framer.head, refusalStatus(refusal.code, refusal.status), refusal.code));
+          return settle(refuse(framer.head, refusalStatus(refusal.code, refusal.status), refusal.code, session.client));
         }
       }
     };

@@ -2,7 +2,7 @@
 // are rules. Bytes pass unmodified; without rules at once, with rules as soon as their message's head is judged.
 
 import { FlowError } from '../core/errors.ts';
-import type { Deps, Flow, Side } from '../core/flow.ts';
+import type { Deps, Endpoint, Flow, Side } from '../core/flow.ts';
 import { sessionFields } from '../core/log.ts';
 import type { Judgement, Tap } from '../core/relay.ts';
 import { addressIn, plainUri } from './address.ts';
@@ -132,7 +132,7 @@ export class SipTap implements Tap {
     const doubt = doubtIn(head);
     const refusal = doubt === null ? this.#verdict() : { status: badRequest, rule: 'malformed' };
     if (refusal === null) return false;
-    const answer = refuse(head, refusal.status, doubt === null ? 'REQUEST_DENIED' : 'SIP_MALFORMED');
+    const answer = refuse(head, refusal.status, doubt === null ? 'REQUEST_DENIED' : 'SIP_MALFORMED', this.#source());
     if (answer !== null) this.#answers.push(answer);
     if (method === 'INVITE' && answer !== null) this.#refused.set(transactionKey(head), true);
     observer.details.denied = { requests: (observer.details.denied?.requests ?? 0) + 1, rule: refusal.rule };
@@ -153,6 +153,13 @@ export class SipTap implements Tap {
   #uri(name: 'from' | 'to'): string | null {
     const value = this.#framer.head.text(name);
     return value === null ? null : plainUri(addressIn(value).uri);
+  }
+
+  /** Where this direction's requests come from. */
+  #source(): Endpoint | null {
+    const { client, destination } = this.#connection.flow.session;
+    if (this.#from === 'client') return client;
+    return destination.ip === null ? null : { ip: destination.ip, port: destination.port };
   }
 
   #countRate(now: number): void {

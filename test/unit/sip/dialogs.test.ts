@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import type { SipDialog, SipSubscription } from '../../../src/core/flow.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { Dialogs, Subscriptions } from '../../../src/sip/dialogs.ts';
-import { headOf, limits, request, response } from './support.ts';
+import { headOf, limits, message, request, response } from './support.ts';
 
 let list: SipDialog[];
 let gauge: number;
@@ -37,7 +37,7 @@ describe('a call', () => {
     expect(list).toHaveLength(1);
     watch.bye(headOf(request('BYE')));
     watch.bye(headOf(request('BYE')));
-    expect([list[0]?.state, gauge, watch.isWatched(invite())]).toEqual(['ended', 0, null]);
+    expect([list[0]?.state, gauge, watch.dialogOf(invite())]).toEqual(['ended', 0, null]);
     watch.invite(invite());
     expect([list.length, gauge]).toEqual([2, 1]);
   });
@@ -46,14 +46,81 @@ describe('a call', () => {
     const watch = dialogs();
     watch.invite(invite());
     const sdp = (address: string, codecs: string) => Buffer.from(`v=0\r\nc=IN IP4 ${address}\r\nm=audio 4 RTP/AVP ${codecs}\r\n`);
-    watch.describe('call-1', 'client', sdp('10.0.0.1', '0 8'));
+    const dialog = watch.dialogOf(invite());
+    if (dialog === null) throw new Error('not watched');
+    watch.describe(dialog, 'client', sdp('10.0.0.1', '0 8'));
     expect(list).toMatchObject([{ from: 'sip:alice@contoso.test', to: 'sip:bob@contoso.test', media: ['audio 10.0.0.1:4'], codecs: ['PCMU', 'PCMA'] }]);
-    watch.describe('call-1', 'upstream', sdp('10.0.0.2', '8'));
+    watch.describe(dialog, 'upstream', sdp('10.0.0.2', '8'));
     expect(list).toMatchObject([{ media: ['audio 10.0.0.1:4', 'audio 10.0.0.2:4'], codecs: ['PCMA'] }]);
-    watch.describe('call-1', 'client', sdp('10.0.0.3', '8'));
+    watch.describe(dialog, 'client', sdp('10.0.0.3', '8'));
     expect(list[0]?.media).toEqual(['audio 10.0.0.3:4', 'audio 10.0.0.2:4']);
-    watch.describe('other', 'client', sdp('10.0.0.9', '8'));
-    expect(list).toHaveLength(1);
+    expect(watch.dialogOf(invite('other'))).toBeNull();
+  });
+});
+
+describe('a forked call', () => {
+  const from = (status: number, tag: string) => headOf(Buffer.from(response(status, 'INVITE').toString().replace('tag=b1', `tag=${tag}`)));
+  const bye = (to: string, fromTag = 'a1') => headOf(message(['BYE sip:b@c SIP/2.0', `From: <sip:a@b>;tag=${fromTag}`, `To: <sip:b@c>;tag=${to}`, 'Call-ID: call-1', 'CSeq: 2 BYE']));
+  const states = (): SipDialog['state'][] => list.map((row) => row.state);
+
+  test('has a row for each callee that rings; one picks up, the others are over', () => {
+    const watch = dialogs();
+    watch.invite(invite());
+    for (const [status, tag] of [[180, 'desk'], [183, 'mobile'], [180, 'desk']] as const) watch.invited(from(status, tag));
+    expect([states(), gauge]).toEqual([['ringing', 'ringing'], 2]);
+    watch.invited(from(200, 'mobile'));
+    expect([states(), gauge]).toEqual([['failed', 'confirmed'], 1]);
+    watch.bye(bye('mobile'));
+    expect([states(), gauge]).toEqual([['failed', 'ended'], 0]);
+  });
+
+  test('two that pick up are two dialogs, each ended by its own BYE, from either side', () => {
+    const watch = dialogs();
+    watch.invite(invite());
+    watch.invited(from(200, 'desk'));
+    watch.invited(from(200, 'mobile'));
+    expect([states(), gauge]).toEqual([['confirmed', 'confirmed'], 2]);
+    watch.bye(bye('a1', 'desk'));
+    expect([states(), gauge]).toEqual([['ended', 'confirmed'], 1]);
+    watch.bye(bye('mobile'));
+    expect([states(), gauge]).toEqual([['ended', 'ended'], 0]);
+  });
+
+  test('a refusal ends every branch; a BYE that fits none ends all', () => {
+    const watch = dialogs();
+    watch.invite(invite());
+    for (const tag of ['desk', 'mobile']) watch.invited(from(180, tag));
+    watch.invited(from(486, 'proxy'));
+    expect([states(), gauge]).toEqual([['failed', 'failed'], 0]);
+    watch.invite(invite());
+    for (const tag of ['desk', 'mobile']) watch.invited(from(200, tag));
+    watch.bye(bye('nobody', 'somebody'));
+    expect([states().slice(2), gauge]).toEqual([['ended', 'ended'], 0]);
+  });
+
+  test('every branch begins with the offer and has its own answer', () => {
+    const watch = dialogs();
+    const describe = (head: ReturnType<typeof headOf>, side: 'client' | 'upstream', address: string): void => {
+      const dialog = watch.dialogOf(head);
+      if (dialog === null) throw new Error('not watched');
+      watch.describe(dialog, side, Buffer.from(`v=0\r\nc=IN IP4 ${address}\r\nm=audio 4 RTP/AVP 8\r\n`));
+    };
+    watch.invite(invite());
+    describe(invite(), 'client', '10.0.0.1');
+    for (const [tag, address] of [['desk', '10.0.0.2'], ['mobile', '10.0.0.3']] as const) {
+      watch.invited(from(183, tag));
+      describe(from(183, tag), 'upstream', address);
+    }
+    expect(list.map(({ media }) => media)).toEqual([['audio 10.0.0.1:4', 'audio 10.0.0.2:4'], ['audio 10.0.0.1:4', 'audio 10.0.0.3:4']]);
+  });
+
+  test('full: further branches share the first row, and a new call makes room', () => {
+    const watch = dialogs(limitsWith({ sipDialogsMax: 2 }));
+    watch.invite(invite());
+    for (const tag of ['one', 'two', 'three']) watch.invited(from(180, tag));
+    expect([list.length, gauge, forgotten]).toEqual([2, 2, 0]);
+    watch.invite(invite('call-2'));
+    expect([list.length, gauge, forgotten]).toEqual([3, 1, 1]);
   });
 });
 

@@ -80,7 +80,7 @@ test('a refused request is answered in SIP and the connection goes on', async ()
   await way.atClient.until((reader) => reader.text.includes('\r\n\r\n'));
   const answer = way.atClient.text.split('\r\n');
   expect(answer[0]).toBe('SIP/2.0 403 Forbidden');
-  expect(answer).toContain('Via: SIP/2.0/TLS 10.0.0.1:5061;branch=z9hG4bKone');
+  expect(answer).toContain('Via: SIP/2.0/TLS 10.0.0.1:5061;branch=z9hG4bKone;received=127.0.0.1');
   expect(answer).toContain('From: "Alice" <sip:alice@contoso.test>;tag=a1;epid=0123456789');
   expect(answer).toContain('CSeq: 1 INVITE');
   expect(answer).toContain('Reason: SIP;cause=403;text="REQUEST_DENIED"');

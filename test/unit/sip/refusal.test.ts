@@ -1,10 +1,11 @@
 // Responses of our own: what they copy, when there is none, which status, and the ACK's key.
 
 import { describe, expect, test } from 'vitest';
+import type { Endpoint } from '../../../src/core/flow.ts';
 import { doubtIn, refusalStatus, refuse, transactionKey } from '../../../src/sip/refusal.ts';
 import { headOf, message, request, response } from './support.ts';
 
-const answer = (bytes: Buffer): string[] | null => refuse(headOf(bytes), 403, 'REQUEST_DENIED')?.toString('latin1').split('\r\n') ?? null;
+const answer = (bytes: Buffer, source: Endpoint | null = null): string[] | null => refuse(headOf(bytes), 403, 'REQUEST_DENIED', source)?.toString('latin1').split('\r\n') ?? null;
 
 describe('refuse', () => {
   test('copies every Via in order, folds undone, and other bytes as they are', () => {
@@ -20,6 +21,13 @@ describe('refuse', () => {
     const to = (): string | undefined => answer(bytes)?.find((line) => line.startsWith('To: '));
     expect(to()).toMatch(/^To: "x;tag=y" <sip:b@c;tag=z>;tag=[0-9a-f-]{36}$/);
     expect(to()).not.toBe(to());
+  });
+
+  test('the topmost Via tells the sender where it is seen to be; others stay as they are', () => {
+    const bytes = message(['OPTIONS sip:b@c SIP/2.0', 'v: SIP/2.0/TLS 10.0.0.1:5061;rport;branch=z9hG4bK1', 'v: SIP/2.0/TLS 10.0.0.9;rport', 'f: <sip:a@b>', 't: <sip:b@c>', 'i: x', 'CSeq: 7 OPTIONS']);
+    expect(answer(bytes, { ip: '192.0.2.7', port: 40_000 })?.slice(1, 3)).toEqual([
+      'Via: SIP/2.0/TLS 10.0.0.1:5061;rport=40000;branch=z9hG4bK1;received=192.0.2.7', 'Via: SIP/2.0/TLS 10.0.0.9;rport',
+    ]);
   });
 
   test.each<[string, Buffer]>([

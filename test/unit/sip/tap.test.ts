@@ -96,7 +96,7 @@ describe('with rules', () => {
   const expected: Outcome = {
     forwarded: Buffer.concat([ping, options, ping, options]).toString('latin1'),
     answers: message([
-      'SIP/2.0 603 Decline', 'Via: SIP/2.0/TLS 10.0.0.1:5061;branch=z9hG4bKone', 'From: "Alice" <sip:alice@contoso.test>;tag=a1;epid=0123456789',
+      'SIP/2.0 603 Decline', 'Via: SIP/2.0/TLS 10.0.0.1:5061;branch=z9hG4bKone;received=127.0.0.1', 'From: "Alice" <sip:alice@contoso.test>;tag=a1;epid=0123456789',
       'To: <sip:bob@contoso.test>;tag=ours', 'Call-ID: call-1', 'CSeq: 1 INVITE', 'Reason: SIP;cause=603;text="REQUEST_DENIED"',
     ]).toString(),
     close: null,

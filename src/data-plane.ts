@@ -15,6 +15,7 @@ import { explicitHttp } from './http/explicit.ts';
 import { serveRevocation } from './http/forward.ts';
 import { Admission } from './listener/admission.ts';
 import type { SharedPool } from './listener/admission.ts';
+import { ProxySenders } from './listener/proxy-protocol.ts';
 import { socksEntry } from './listener/socks.ts';
 import { Users } from './listener/users.ts';
 import { openAccessLog } from './sessions/access-log.ts';
@@ -110,6 +111,7 @@ function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admis
     table,
     admission,
     destination: destinationOf(service, parts),
+    ...(service.proxyProtocol.length === 0 ? {} : { proxySenders: new ProxySenders(service.proxyProtocol) }),
     deps: {
       limits, meter, policy: parts.policy, log: parts.log, trust: parts.trust, serviceType: service.type,
       revocation: parts.certificates.revocation,

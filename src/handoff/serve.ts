@@ -9,6 +9,9 @@ import { sessionFields } from '../core/log.ts';
 import { endGently } from '../http/closing.ts';
 import type { Admission } from '../listener/admission.ts';
 import { originalDestination } from '../listener/original-dst.ts';
+import type { ProxySenders } from '../listener/proxy-protocol.ts';
+import { takeProxyHeader } from '../listener/proxy-protocol.ts';
+import type { ProxyHeader } from '../listener/proxy-protocol-wire.ts';
 import type { LiveSession, SessionTable } from '../sessions/table.ts';
 import { conduct } from './conduct.ts';
 import type { ConductDeps } from './conduct.ts';
@@ -21,6 +24,8 @@ export interface Service {
   readonly table: SessionTable;
   /** How the destination is known: from the kernel, fixed, or said by the client in the entry protocol. */
   readonly destination: 'redirect' | 'tproxy' | Destination | Entry;
+  /** Who begins connections with a PROXY protocol header; absent: nobody. */
+  readonly proxySenders?: ProxySenders;
 }
 
 /** Sockets and verdict of a live session, for its row in the table. */
@@ -78,15 +83,18 @@ export function noteDialled(session: Session, upstream: Socket): void {
 export async function serve(raw: Socket, service: Service): Promise<void> {
   // A socket's errors are handled where it is read; this listener only keeps late ones from being uncaught.
   raw.on('error', () => {});
-  const client = { ip: plainIp(raw.remoteAddress ?? ''), port: raw.remotePort ?? 0 };
-  if (client.ip === '') return void raw.destroy();
+  const peer = { ip: plainIp(raw.remoteAddress ?? ''), port: raw.remotePort ?? 0 };
+  if (peer.ip === '') return void raw.destroy();
   const live = new Live(raw);
-  const refusal = await service.admission.admit(client.ip);
-  const session = service.table.open({ service: service.name, client, destination: destinationOf(raw, service) }, live);
+  const header = service.proxySenders?.has(peer.ip) === true ? await headerOf(raw, service) : null;
+  const broken = header instanceof FlowError ? header : null;
+  const told = header instanceof FlowError ? null : header;
+  const client = told?.source ?? peer;
+  const refusal = broken ?? refused(service, await service.admission.admit(client.ip));
+  const session = service.table.open({ service: service.name, client, destination: destinationOf(raw, service, told) }, live);
   lives.set(session, live);
   if (refusal !== null) {
-    service.deps.meter.add('limits_hit_total', [refusal === 'SESSIONS_FULL' ? 'sessionsMax' : 'sessionsPerClientMax']);
-    end(raw, session, service, new FlowError(refusal));
+    end(raw, session, service, refusal);
     return;
   }
   let error: FlowError | null = null;
@@ -102,6 +110,16 @@ export async function serve(raw: Socket, service: Service): Promise<void> {
   end(raw, session, service, error);
 }
 
+function headerOf(raw: Socket, { deps }: Service): Promise<ProxyHeader | FlowError> {
+  return takeProxyHeader(raw, deps.limits).catch(toFlowError);
+}
+
+function refused({ deps }: Service, refusal: ErrorCode | null): FlowError | null {
+  if (refusal === null) return null;
+  deps.meter.add('limits_hit_total', [refusal === 'SESSIONS_FULL' ? 'sessionsMax' : 'sessionsPerClientMax']);
+  return new FlowError(refusal);
+}
+
 async function run(raw: Socket, session: Session, { destination, deps }: Service): Promise<void> {
   const flow: Flow = { session, raw, client: raw, upstream: null, depth: 0, insideTls: false, repliedBytes: 0 };
   if (typeof destination === 'object' && 'enter' in destination) {
@@ -113,7 +131,9 @@ async function run(raw: Socket, session: Session, { destination, deps }: Service
   await conduct(flow, deps);
 }
 
-function destinationOf(raw: Socket, { destination }: Service): Destination {
+/** What a listed sender says of a transparent client's destination is nearer to the truth than what the kernel saw of the sender. */
+function destinationOf(raw: Socket, { destination }: Service, told: ProxyHeader | null): Destination {
+  if (told !== null && told.destination !== null && typeof destination === 'string') return asDestination(told.destination);
   if (destination === 'redirect') return asDestination(originalDestination(raw));
   if (destination === 'tproxy') return asDestination({ ip: plainIp(raw.localAddress ?? ''), port: raw.localPort ?? 0 });
   if ('enter' in destination) return { ip: null, port: 0, host: null };

@@ -34,13 +34,27 @@ export const detectHttp: Detect = (bytes: Buffer, from: Side, limits: Limits): F
   return end < limits.peekBytesMax ? 'more' : judgeLongLine(bytes, start, methodEnd);
 };
 
-/** The client connection preface, whole. */
+/** The client connection preface, whole; or, from a server that speaks first, its preface: a SETTINGS frame (RFC 9113 section 3.4). */
 export const detectH2: Detect = (bytes: Buffer, from: Side): Found => {
-  if (from !== 'client') return 'no';
+  if (from === 'upstream') return isServerPreface(bytes);
   const length = Math.min(bytes.length, http2Preface.length);
   if (bytes.compare(http2Preface, 0, length, 0, length) !== 0) return 'no';
   return length === http2Preface.length ? { facts: null } : 'more';
 };
+
+/** Length, type 4, no ACK, stream 0. Each setting is six octets, and no server sends more of them than fit one default frame. */
+function isServerPreface(bytes: Buffer): Found {
+  for (let at = 3; at < Math.min(bytes.length, frameHeadBytes); at += 1) if (bytes[at] !== (at === 3 ? settingsType : 0)) return 'no';
+  if ((bytes[0] ?? 0) > 0) return 'no';
+  if (bytes.length < frameHeadBytes) return 'more';
+  const length = bytes.readUIntBE(0, 3);
+  return length <= frameBytesDefault && length % settingBytes === 0 ? { facts: null } : 'no';
+}
+
+const frameHeadBytes = 9;
+const settingsType = 4;
+const settingBytes = 6;
+const frameBytesDefault = 16_384;
 
 function skipBlank(bytes: Buffer, end: number): number {
   let at = 0;

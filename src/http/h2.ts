@@ -140,7 +140,9 @@ class Http2 {
     const upstream = this.#upstream;
     ignoreErrors(this.#upstreamSocket);
     upstream.on('error', (error: Error) => this.#fail(sessionError(error, 'server'), null));
-    upstream.on('connect', () => upstream.setLocalWindowSize(this.#deps.limits.http2ConnectionWindowBytes));
+    upstream.on('connect', () => {
+      if (!upstream.destroyed) upstream.setLocalWindowSize(this.#deps.limits.http2ConnectionWindowBytes);
+    });
     // Extended CONNECT (RFC 8441) is ours to offer only once the server has offered it.
     upstream.on('remoteSettings', (settings) => {
       if (settings.enableConnectProtocol === true && !this.#server.destroyed) this.#server.settings({ enableConnectProtocol: true });

@@ -18,12 +18,14 @@ interface Identity {
 }
 
 /** Contexts live as long as the leaf does in the certificate cache, which bounds them (identitiesMax). */
-const identities = new WeakMap<Leaf, Map<TlsVersion, Identity>>();
+const identities = new WeakMap<Leaf, Map<string, Identity>>();
 
 export interface AcceptOptions {
   /** The one ALPN name to answer with, or null to answer none. */
   readonly alpn: string | null;
   readonly minVersion: TlsVersion;
+  /** Absent: whatever the client offers. A client is not shown a newer version than its server speaks. */
+  readonly maxVersion?: TlsVersion;
   readonly limits: Limits;
 }
 
@@ -61,6 +63,8 @@ export function acceptTls(socket: Socket, leaf: Leaf, options: AcceptOptions): P
     };
     const onSecure = (): void => {
       settle();
+      // Node 24: only tls.Server tells its sockets that the handshake is over; node:http2 waits for ever on one that does not know.
+      Object.assign(secured, { secureConnecting: false });
       // TLS failures after the handshake come as `_tlsError` too; whoever reads the socket listens for `error`.
       secured.on('_tlsError', (error: Error) => secured.destroy(error));
       resolve(secured);
@@ -91,20 +95,23 @@ function clientTlsCode(code: string): ErrorCode {
 }
 
 function identityOf(leaf: Leaf, options: AcceptOptions): Identity {
-  const byVersion = identities.get(leaf) ?? new Map<TlsVersion, Identity>();
+  const byVersion = identities.get(leaf) ?? new Map<string, Identity>();
   identities.set(leaf, byVersion);
-  const known = byVersion.get(options.minVersion);
+  const { minVersion, maxVersion = 'TLSv1.3' } = options;
+  const versions = `${minVersion} ${maxVersion}`;
+  const known = byVersion.get(versions);
   if (known !== undefined) return known;
   const context = createSecureContext({
     cert: leaf.certPem,
     key: leaf.keyPem,
-    minVersion: options.minVersion,
+    minVersion,
+    maxVersion,
     ticketKeys: leaf.ticketKeys,
     sessionTimeout: Math.round(options.limits.ticketLifetimeMs / 1000),
-    ...suitesToAccept(options.minVersion),
+    ...suitesToAccept(minVersion),
   });
   const identity = { context, stapler: leaf.staple() === null ? null : staplerOf(leaf) };
-  byVersion.set(options.minVersion, identity);
+  byVersion.set(versions, identity);
   return identity;
 }
 

@@ -18,7 +18,7 @@ import { sallyport } from './support/rules.ts';
 import { gatewayFor, labFile } from './support/suite.ts';
 
 /** What passes before the tests look, one session or more of each. */
-const expected = ['http', 'https', 'sips', 'ms-turn', 'turn', 'turns', 'tls', 'unknown'] as const;
+const expected = ['http', 'https', 'h2', 'sips', 'ms-turn', 'turn', 'turns', 'tls', 'unknown'] as const;
 
 labFile('admin', async ({ lab, certificates }) => {
   await startNginx(lab.server, certificates);
@@ -35,6 +35,7 @@ labFile('admin', async ({ lab, certificates }) => {
       const { client } = file.lab;
       const { caFile, caFolder } = at.gateway;
       await curl(client, { server: 'https', caFile });
+      await curl(client, { server: 'https', caFile, http: '2' });
       await client.mustRun(['curl', '-sS', `http://${address('plain').name}/`]);
       await runSipe(client, { server: address('sip'), port: 443, caFolder, staySeconds: 0 });
       await runMsTurnClient(client, { port: 443 });

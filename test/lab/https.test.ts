@@ -45,6 +45,31 @@ labFile('https', async ({ lab, certificates }) => {
       });
     });
 
+    describe('HTTP/2', () => {
+      it('curl speaks it with a server that does', async () => {
+        const { result, sessions } = await at.gateway.during(() => curl(file.lab.client, { server: 'https', caFile: at.gateway.caFile, http: '2' }));
+        expect([result.code, result.stdout, result.facts.version]).toEqual([0, greeting('https'), '2']);
+        expect(sessions).toMatchObject([{
+          protocol: 'h2', chain: ['tls', 'h2'], action: 'intercept', error: null,
+          tls: { client: { alpn: 'h2' }, upstream: { alpn: 'h2' } }, details: { http: { requests: 1, method: 'GET', status: 200 } },
+        }]);
+      });
+
+      it('curl falls back with a server that does not', async () => {
+        const { result, sessions } = await at.gateway.during(() => curl(file.lab.client, { server: 'tls12', caFile: at.gateway.caFile, http: '2' }));
+        expect([result.code, result.stdout, result.facts.version]).toEqual([0, greeting('tls12'), '1.1']);
+        expect(sessions).toMatchObject([{ protocol: 'https', error: null }]);
+      });
+
+      it('256 MiB arrive intact with bounded memory', async () => {
+        const before = at.gateway.memoryBytes();
+        const { result, sessions } = await at.gateway.during(() => curl(file.lab.client, { server: 'https', path: '/big', caFile: at.gateway.caFile, http: '2' }));
+        expect([result.code, result.hash]).toEqual([0, bigHash]);
+        expect(sessions).toMatchObject([{ protocol: 'h2', error: null }]);
+        expect(at.gateway.memoryBytes() - before).toBeLessThan(memoryGrowthBytesMax);
+      });
+    });
+
     it.each(['tls12', 'tls13'] as const)('curl meets a server that speaks only %s', async (server) => {
       const { code, stdout } = await curl(file.lab.client, { server, caFile: at.gateway.caFile });
       expect([code, stdout]).toEqual([0, greeting(server)]);

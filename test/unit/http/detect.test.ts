@@ -62,3 +62,17 @@ test('the HTTP/2 preface is found whole, and nothing else', () => {
   expect(detectH2(latin1('PRI * HTTP/2.1'), 'client', limits)).toBe('no');
   expect(detectH2(http2Preface, 'upstream', limits)).toBe('no');
 });
+
+describe('HTTP/2 from a server that speaks first', () => {
+  const preface = Buffer.from('00001204000000000000030000008000040001000000050000ffff', 'hex');
+
+  test('is known by its SETTINGS frame at every split', () => {
+    for (let size = 1; size <= preface.length; size += 1) {
+      expect(detectH2(preface.subarray(0, size), 'upstream', limits)).toEqual(size < 9 ? 'more' : { facts: null });
+    }
+  });
+
+  test.each([['an ACK', '000000040100000000'], ['another frame', '000008060000000000'], ['another stream', '000006040000000001'], ['half a setting', '000007040000000000'], ['a huge one', '010002040000000000'], ['SSH', Buffer.from('SSH-2.0-OpenSSH').toString('hex')], ['SMTP', Buffer.from('220 mail ESMTP\r\n').toString('hex')]])('%s is not', (_name, hex) => {
+    expect(detectH2(Buffer.from(hex, 'hex'), 'upstream', limits)).toBe('no');
+  });
+});

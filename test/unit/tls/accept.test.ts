@@ -124,6 +124,11 @@ test('Node: TLS failures after the handshake reach only _tlsError on a hand-made
   near.destroy();
 });
 
+test('Node: a hand-made server socket never learns that its handshake is over; accept tells it, for node:http2', async () => {
+  const { far } = await accepted(ec, { alpn: 'h2' }, { ALPNProtocols: ['h2'] });
+  expect((await far) as TLSSocket & { secureConnecting: boolean }).toMatchObject({ secureConnecting: false });
+});
+
 test.each([
   ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', 'CLIENT_REJECTED_CERT'],
   ['ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE', 'CLIENT_REJECTED_CERT'],

@@ -14,6 +14,8 @@ export interface WebRequest {
   readonly path?: string;
   /** Default 443. */
   readonly port?: number;
+  /** What curl offers by ALPN; default HTTP/1.1 alone. */
+  readonly http?: '1.1' | '2';
 }
 
 export interface CurlResult extends RunResult {
@@ -25,12 +27,12 @@ export interface CurlResult extends RunResult {
 let count = 0;
 
 /** One request by curl; `stdout` is the body. `more` goes to curl as it is. */
-export async function curl(host: Host, { server, caFile, path = '/', port = 443, more = [] }: WebRequest & { readonly more?: readonly string[] }): Promise<CurlResult> {
+export async function curl(host: Host, { server, caFile, path = '/', port = 443, http = '1.1', more = [] }: WebRequest & { readonly more?: readonly string[] }): Promise<CurlResult> {
   count += 1;
   const body = join(host.folder, `body-${count}`);
   const url = `https://${address(server).name}:${port}${path}`;
   const written = '%{http_code} %{http_version} %{remote_ip}';
-  const result = await host.run(['curl', '-sS', '-m', '60', '--cacert', caFile, '--capath', '/nonexistent', '-o', body, '-w', written, ...more, url], { timeoutMs: 70_000 });
+  const result = await host.run(['curl', '-sS', '-m', '60', http === '2' ? '--http2' : '--http1.1', '--cacert', caFile, '--capath', '/nonexistent', '-o', body, '-w', written, ...more, url], { timeoutMs: 70_000 });
   const [status = '0', version = '', remoteIp = ''] = result.stdout.split(' ');
   const bytes = readOrEmpty(body);
   return {

@@ -17,6 +17,10 @@ export interface ConfigChanges {
   readonly policy?: Policy;
   readonly limits?: ConfigInput['limits'];
   readonly crl?: NonNullable<ConfigInput['issuer']>['crl'];
+  /** Of the issuer section, besides `crl`. */
+  readonly issuer?: Omit<NonNullable<ConfigInput['issuer']>, 'crl'>;
+  /** Puts files into the state folder before the gateway starts, such as an issuer of one's own. */
+  readonly prepare?: (stateFolder: string) => void;
   readonly tunnelOnError?: ConfigInput['tunnelOnError'];
 }
 
@@ -41,7 +45,7 @@ export function labConfig(certificates: LabCertificates, stateFolder: string, ch
     workers: changes.workers ?? 0,
     tunnelOnError: changes.tunnelOnError ?? true,
     admin: { listen: '127.0.0.1:9090' },
-    issuer: { crl: changes.crl ?? { host: `${network.gatewayToClient.v4}:9080` } },
+    issuer: { ...changes.issuer, crl: changes.crl ?? { host: `${network.gatewayToClient.v4}:9080` } },
     services: [
       { name: 'https', type: 'ssl', listen: '[::]:8443', acquire, detectProtocol: true, intercept: intercept('https') },
       { name: 'http', type: 'http', listen: '[::]:8080', acquire, detectProtocol: true, intercept: intercept('http') },

@@ -47,12 +47,15 @@ export class Gateway {
     this.caFile = join(this.caFolder, 'gateway.pem');
   }
 
-  /** Starts it with new state and waits for /readyz; then puts its rules in place. */
+  /** Starts it with new state (what `prepare` puts there apart) and waits for /readyz; then puts its rules in place. */
   static async start(lab: Lab, certificates: LabCertificates, changes: ConfigChanges): Promise<Gateway> {
     started += 1;
     const home = join(lab.gateway.folder, `gateway-${started}`);
     mkdirSync(join(home, 'trusted'), { recursive: true, mode: 0o755 });
-    const config: ConfigInput = labConfig(certificates, join(home, 'state'), changes);
+    const stateFolder = join(home, 'state');
+    mkdirSync(stateFolder, { mode: 0o700 });
+    changes.prepare?.(stateFolder);
+    const config: ConfigInput = labConfig(certificates, stateFolder, changes);
     const configFile = join(home, 'config.yaml');
     writeFileSync(configFile, stringify(config));
     const program = await lab.gateway.spawn(`gateway-${started}`, [...sallyport, 'run', '-c', configFile], { cwd: repository });

@@ -1,23 +1,50 @@
-// Which roots servers are checked against: the system's (or a file's) and the operator's own, without the gateway's issuers. They
-// become the process's default store once, so that every secure context shares one store instead of building its own.
+// What the gateway believes about servers and shows them: the system's roots (or a file's) and the operator's own, without the gateway's issuers,
+// and client certificates. The roots become the process's default store once, so that every secure context shares one store instead of building its own.
 
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
-import type { UpstreamTrust } from './core/flow.ts';
+import type { ClientCertificate, UpstreamTrust } from './core/flow.ts';
 import type { Config } from './config/schema.ts';
 
+/** What of the config is read; revocation checks are off where nothing is said. */
+export type TrustOptions = Omit<Config['upstream'], 'revocation'> & Partial<Pick<Config['upstream'], 'revocation'>>;
+
 /** Reads the roots and makes them the process's default. Throws with the file's name when one cannot be read. */
-export function installTrust(upstream: Config['upstream'], extraCa: readonly string[], ownIssuers: readonly string[]): UpstreamTrust {
-  const own = new Set(ownIssuers.map((pem) => new X509Certificate(pem).fingerprint256));
+export function installTrust(upstream: TrustOptions, extraCa: readonly string[], ownIssuers: readonly string[]): UpstreamTrust {
+  const own = ownIssuers.map((pem) => new X509Certificate(pem));
+  // By key: another certificate for the same key would make the same leaves good.
+  const ownKeys = new Set(own.map(keyOf));
   const pems = [...baseRoots(upstream.ca), ...[...upstream.extraCa, ...extraCa].flatMap(certificatesOf)];
-  const roots: X509Certificate[] = [];
-  for (const pem of pems) {
-    const certificate = new X509Certificate(pem);
-    if (!own.has(certificate.fingerprint256)) roots.push(certificate);
-  }
+  const roots = pems.map((pem) => new X509Certificate(pem)).filter((root) => !ownKeys.has(keyOf(root)));
+  const clientCerts = upstream.clientCerts.map(clientCertificateOf);
   setDefaultCACertificates(roots.map((root) => root.toString()));
-  return { minVersion: upstream.minVersion, roots };
+  return { minVersion: upstream.minVersion, roots, own, clientCerts, revocation: upstream.revocation ?? 'off', allowLocal: upstream.allowLocal };
+}
+
+function clientCertificateOf({ host, cert, key }: Config['upstream']['clientCerts'][number]): ClientCertificate {
+  const certPem = certificatesOf(cert).join('\n');
+  const keyPem = readFileSync(key, 'utf8');
+  const [first = ''] = certificatesOf(cert);
+  if (!new X509Certificate(first).checkPrivateKey(privateKeyOf(key, keyPem))) throw new Error(`upstream.clientCerts: ${key} is not the key of ${cert}`);
+  return { hosts: host, certPem, keyPem };
+}
+
+function privateKeyOf(file: string, pem: string): ReturnType<typeof createPrivateKey> {
+  try {
+    return createPrivateKey(pem);
+  } catch (caught) {
+    throw new Error(`upstream.clientCerts: ${file} is not a private key in PEM without a passphrase`, { cause: caught });
+  }
+}
+
+function keyOf(certificate: X509Certificate): string {
+  try {
+    return certificate.publicKey.export({ type: 'spki', format: 'der' }).toString('base64');
+  } catch {
+    // A key of a kind that cannot be read is not ours.
+    return certificate.fingerprint256;
+  }
 }
 
 function baseRoots(ca: string): string[] {

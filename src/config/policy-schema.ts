@@ -2,7 +2,7 @@
 // written; what a rule means is decided in src/policy.
 
 import { z } from 'zod';
-import { certificateProblems } from '../core/flow.ts';
+import { certificateProblems, revocationModes } from '../core/flow.ts';
 import { destination, detectWord, fileName, hostPattern, network, oneOrMany, pattern, port, protocolWord, shortName, timeWindow, tlsVersion, tunnelOnError } from './parts.ts';
 
 const conditionKeys = {
@@ -77,6 +77,7 @@ const sslRule = z.strictObject({
   detect: detect.describe('Switches detection inside TLS.'),
   clientTls: z.strictObject({ minVersion: tlsVersion.optional().describe('Lowest TLS version a client may speak.') }).optional().describe('TLS towards clients, over the service\'s.'),
   issuer: shortName.optional().describe('Name of one of `issuers` that signs instead of `issuer`.'),
+  revocation: z.enum(revocationModes).optional().describe('Revocation checks of the server\'s certificate, over `upstream.revocation`.'),
 });
 
 const certificateRule = z

@@ -2,6 +2,7 @@
 // that point at each other (services in rules, issuers) are judged by names.ts, files by whoever reads them.
 
 import { z } from 'zod';
+import { revocationModes } from '../core/flow.ts';
 import { limitNames, limitsWith, limitTable } from '../core/limits.ts';
 import type { LimitName, Limits } from '../core/limits.ts';
 import { bareHost, detectWord, dnsServer, duration, fileName, hostPattern, listenAddress, network, oneOrMany, serverAddress, shortName, tlsVersion, tunnelOnError } from './parts.ts';
@@ -118,6 +119,7 @@ const upstreamSchema = z.strictObject({
   ca: z.union([z.enum(['system', 'none']), fileName]).default('system').describe('Roots that servers are checked against: system, none (extraCa alone), or a PEM file.'),
   extraCa: z.array(fileName).default([]).describe('PEM files of further roots, relative to the config file.'),
   minVersion: tlsVersion.default('TLSv1.2').describe('Lowest TLS version spoken with servers.'),
+  revocation: z.enum(revocationModes).default('soft').describe('Whether servers\' certificates are checked for revocation (stapled OCSP, OCSP, CRL). soft: a revoked one has the problem `revoked`; hard: one whose state cannot be learned has `revocation-unknown` too; off: neither. An ssl rule\'s goes first.'),
   clientCerts: z
     .array(z.strictObject({ host: oneOrMany(hostPattern).describe('Servers that are shown this certificate.'), ...keyPair }))
     .default([])

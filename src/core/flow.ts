@@ -232,6 +232,10 @@ export const policyStages = ['connection', 'ssl', 'certificate', 'protocol', 'ht
 export type PolicyStage = (typeof policyStages)[number];
 export type TlsVersion = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
 
+/** Whether servers' certificates are looked up as revoked: not at all; a revoked one is a problem; one of unknown state is one too. */
+export const revocationModes = ['off', 'soft', 'hard'] as const;
+export type RevocationMode = (typeof revocationModes)[number];
+
 /** Detection switches: names that are off, and names that a rule switched on over the service's setting. */
 export interface DetectSwitches {
   readonly off: ReadonlySet<ProtocolName>;
@@ -259,6 +263,8 @@ export interface SslVerdict {
   readonly clientMinVersion: TlsVersion;
   /** Name of the issuer (keyring) that signs, null for the default. */
   readonly issuer: string | null;
+  /** Over upstream.revocation; absent: that one holds. */
+  readonly revocation?: RevocationMode;
 }
 
 export interface CertificateVerdict {
@@ -359,13 +365,27 @@ export interface Revocation {
 
 // ---- What handlers may reach
 
-/** What the gateway believes about servers; one object per config, shared by all flows. */
+/** A client certificate of the gateway itself, PEM, and the servers (host patterns) that may see it. */
+export interface ClientCertificate {
+  readonly hosts: readonly string[];
+  /** The certificate and those above it. */
+  readonly certPem: string;
+  readonly keyPem: string;
+}
+
+/** What the gateway believes about servers and shows them; one object per config, shared by all flows. */
 export interface UpstreamTrust {
   readonly minVersion: TlsVersion;
   /** The roots in force: system store and own ones, without our own issuers. */
   readonly roots: readonly X509Certificate[];
+  /** Our own issuers: what they signed is never believed from a server. */
+  readonly own?: readonly X509Certificate[];
+  readonly clientCerts?: readonly ClientCertificate[];
+  /** Where no rule says otherwise. Absent: off. */
+  readonly revocation?: RevocationMode;
+  /** Lets issuers, CRLs and OCSP answers be fetched from this machine's own addresses. */
+  readonly allowLocal?: boolean;
 }
-
 
 export interface Deps {
   readonly limits: Limits;

@@ -95,7 +95,7 @@ class Walk {
     const opens = verdict.action === 'intercept' || verdict.action === 'intercept-on-exception';
     if (opens) this.#off = verdict.detect.off;
     const settings = opens
-      ? { handoff: String(verdict.handoff), clientCert: verdict.clientCert, tunnelOnError: this.#errorWords('ssl', verdict.tunnelOnError), ...detectionWords(verdict), clientMinVersion: verdict.clientMinVersion, ...(verdict.issuer === null ? {} : { issuer: verdict.issuer }) }
+      ? { handoff: String(verdict.handoff), clientCert: verdict.clientCert, tunnelOnError: this.#errorWords('ssl', verdict.tunnelOnError), ...detectionWords(verdict), clientMinVersion: verdict.clientMinVersion, ...(verdict.issuer === null ? {} : { issuer: verdict.issuer }), ...(verdict.revocation === undefined ? {} : { revocation: verdict.revocation }) }
       : {};
     return this.#judged('ssl', verdict.action, verdict.rule, settings);
   }

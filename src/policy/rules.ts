@@ -2,7 +2,7 @@
 // to these (a test holds both together); nothing here reads files or knows YAML.
 
 import type { ErrorCode } from '../core/errors.ts';
-import type { CertificateProblem, PolicyStage, TlsVersion } from '../core/flow.ts';
+import type { CertificateProblem, PolicyStage, RevocationMode, TlsVersion } from '../core/flow.ts';
 import type { HostList } from './host-list.ts';
 
 /** What a rule asks for. Keys are joined by AND, the values of one key by OR; an absent fact matches no value. */
@@ -80,6 +80,7 @@ export interface SslRule extends Rule {
   readonly detect?: DetectWords | undefined;
   readonly clientTls?: { readonly minVersion?: TlsVersion | undefined } | undefined;
   readonly issuer?: string | undefined;
+  readonly revocation?: RevocationMode | undefined;
 }
 
 export interface CertificateRule extends Rule {

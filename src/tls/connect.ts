@@ -7,6 +7,7 @@ import { connect, createSecureContext } from 'node:tls';
 import type { SecureContext, TLSSocket } from 'node:tls';
 import { FlowError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
+import type { ClientCertificate } from '../core/flow.ts';
 import type { Limits } from '../core/limits.ts';
 import { alpnWire } from './offer.ts';
 import type { OfferClass } from './offer.ts';
@@ -26,6 +27,8 @@ export interface UpstreamTls {
   readonly chainError: string | null;
   /** Whether the server asked for a client certificate and goes on without one. A server that requires one rejects. */
   readonly offersClientCert: boolean;
+  /** The OCSP answer that came along, as it came; null without one. */
+  readonly staple: Buffer | null;
 }
 
 /**
@@ -39,12 +42,15 @@ export async function connectTls(raw: Socket, options: UpstreamOptions): Promise
     ...(options.servername === null ? {} : { servername: options.servername }),
     ...(options.alpn.length === 0 ? {} : { ALPNProtocols: alpnWire(options.alpn) }),
     rejectUnauthorized: false,
+    requestOCSP: true,
     // The name is judged in verify.ts, natively and more strictly.
     checkServerIdentity: () => undefined,
   });
   leaveOutLegacyCertificate(socket);
   // Whoever reads the socket listens too; this one covers the time between two readers, when an error must not be an uncaught one.
   socket.on('error', () => {});
+  let staple: Buffer | null = null;
+  socket.once('OCSPResponse', (response: Buffer | null) => { staple = response; });
   try {
     await secured(socket, raw, options.limits);
     const asked = sawCertificateRequest(socket);
@@ -52,7 +58,7 @@ export async function connectTls(raw: Socket, options: UpstreamOptions): Promise
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) throw new FlowError('UPSTREAM_CERT_INVALID', 'the server sent no certificate');
     const chainError = socket.authorizationError as unknown;
-    return { socket, certificate, chainError: chainError === null || chainError === undefined ? null : errorWord(chainError), offersClientCert: asked };
+    return { socket, certificate, chainError: chainError === null || chainError === undefined ? null : errorWord(chainError), offersClientCert: asked, staple };
   } catch (caught) {
     socket.destroy();
     throw caught;
@@ -149,6 +155,12 @@ function errorWord(value: unknown): string {
   return value instanceof Error ? codeOf(value) : String(value);
 }
 
+/** A client certificate and its place in the list, which names it in keys. */
+export interface ShownCertificate {
+  readonly index: number;
+  readonly certificate: ClientCertificate;
+}
+
 /** Shared secure contexts, one for each class of client offer; roots come from the process's default store, set once at start. */
 export class UpstreamContexts {
   readonly #contexts = new Map<string, SecureContext>();
@@ -160,10 +172,10 @@ export class UpstreamContexts {
 
   /**
    * The context for an offer; made on first use, the oldest dropped beyond upstreamContextsMax. `quick`: the client offers
-   * TLS_AES_128_GCM_SHA256, so it may come first.
+   * TLS_AES_128_GCM_SHA256, so it may come first. `shown`: a client certificate for the server, shown if it asks.
    */
-  for(offer: OfferClass, quick = true): SecureContext {
-    const key = quick ? offer.key : `${offer.key}/aes256`;
+  for(offer: OfferClass, quick = true, shown: ShownCertificate | null = null): SecureContext {
+    const key = `${offer.key}${quick ? '' : '/aes256'}${shown === null ? '' : `/certificate ${String(shown.index)}`}`;
     const known = this.#contexts.get(key);
     if (known !== undefined) return known;
     const context = createSecureContext({
@@ -171,6 +183,7 @@ export class UpstreamContexts {
       maxVersion: offer.maxVersion,
       ecdhCurve: offer.groups,
       ciphers: suitesToOffer(offer.minVersion, quick),
+      ...(shown === null ? {} : { cert: shown.certificate.certPem, key: shown.certificate.keyPem }),
     });
     const oldest = this.#contexts.keys().next();
     if (this.#contexts.size >= this.#max && oldest.done !== true) this.#contexts.delete(oldest.value);

@@ -16,6 +16,7 @@ export const extensionOids = {
   subjectAltName: '551d11',
   basicConstraints: '551d13',
   nameConstraints: '551d1e',
+  crlDistributionPoints: '551d1f',
   certificatePolicies: '551d20',
   extKeyUsage: '551d25',
   /** RFC 7633; feature 5 (status_request) is "must staple". */

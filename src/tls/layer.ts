@@ -5,15 +5,16 @@ import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { FlowError } from '../core/errors.ts';
-import type { CertificateProblem, CertificateVerdict, Deps, Flow, Handled, LeafRequest, Refusal, SslVerdict, UpstreamTrust } from '../core/flow.ts';
+import type { CertificateProblem, CertificateVerdict, Deps, Flow, Handled, LeafRequest, Refusal, SslVerdict, TlsVersion, UpstreamTrust } from '../core/flow.ts';
 import { acceptTls } from './accept.ts';
 import type { ClientHello } from './hello-body.ts';
+import { clientCertificateFor } from './client-certs.ts';
 import { connectTls, UpstreamContexts } from './connect.ts';
 import type { UpstreamTls } from './connect.ts';
-import { commonVersion, leafKeyFor, offerClass, upstreamAlpn } from './offer.ts';
+import { clientMaxVersion, commonVersion, leafKeyFor, offerClass, upstreamAlpn } from './offer.ts';
 import { aes128GcmSha256 } from './suites.ts';
-import { indexAnchors, judge, problemCodes } from './verify.ts';
-import type { Anchors } from './verify.ts';
+import { UpstreamJudge } from './verify-upstream.ts';
+import { problemCodes } from './verify.ts';
 
 /** What conduct hands over with a TLS layer. */
 export interface TlsFacts {
@@ -21,8 +22,13 @@ export interface TlsFacts {
   readonly verdict: SslVerdict;
 }
 
-/** Contexts and root index belong to a trust object and go with it on reload. */
-const trusted = new WeakMap<UpstreamTrust, { contexts: UpstreamContexts; anchors: Anchors }>();
+/** What belongs to a trust object and goes with it on reload. */
+interface Trusted {
+  readonly contexts: UpstreamContexts;
+  readonly judge: UpstreamJudge;
+}
+
+const trusted = new WeakMap<UpstreamTrust, Trusted>();
 
 /**
  * Opens the layer. `tunnel` when policy wants the bytes relayed after all (nothing wrong under intercept-on-exception, a certificate
@@ -33,7 +39,7 @@ export async function openTls(flow: Flow, deps: Deps, { hello, verdict }: TlsFac
   const upstream = await shakeUpstream(flow, deps, hello);
   try {
     if (flow.upstream === null && tunnelsForOffer(upstream, verdict)) return ended(upstream, flow, deps, 'UPSTREAM_OFFERS_CLIENT_CERT');
-    const problems = problemsOf(upstream, flow, deps, hello);
+    const problems = await problemsOf(upstream, flow, deps, { hello, verdict });
     noteUpstream(flow, upstream, problems);
     if (problems.length > 0) return await withProblems(flow, deps, { hello, verdict }, upstream, problems);
     if (verdict.action === 'intercept-on-exception') return ended(upstream, flow, deps, null);
@@ -48,13 +54,13 @@ async function shakeUpstream(flow: Flow, deps: Deps, hello: ClientHello): Promis
   const startedAt = performance.now();
   // Inside an outer layer (TLS in a CONNECT, TLS in TLS) the server is at the end of that layer.
   const raw = flow.upstream ?? (await deps.dial(flow));
+  const shown = clientCertificateFor(deps.trust.clientCerts ?? [], hello.sni ?? flow.session.destination.host ?? flow.session.destination.ip);
   try {
-    const upstream = await connectTls(raw, {
-      servername: hello.sni,
-      alpn: upstreamAlpn(hello, deps.handles('h2')),
-      context: trustOf(deps).contexts.for(offerClass(hello, deps.trust.minVersion), hello.ciphers.includes(aes128GcmSha256)),
-      limits: deps.limits,
-    });
+    const context = trustOf(deps).contexts.for(offerClass(hello, deps.trust.minVersion), hello.ciphers.includes(aes128GcmSha256), shown);
+    // No session is ever offered to a server: each handshake shows its certificate anew, and each is judged.
+    const connected = await connectTls(raw, { servername: hello.sni, alpn: upstreamAlpn(hello, deps.handles('h2')), context, limits: deps.limits });
+    // Where the gateway shows a certificate of its own, the server has what it asked for.
+    const upstream = shown === null ? connected : { ...connected, offersClientCert: false };
     deps.meter.observe('handshake_seconds', ['upstream'], (performance.now() - startedAt) / 1000);
     return upstream;
   } catch (caught) {
@@ -112,7 +118,8 @@ async function answerClient(flow: Flow, deps: Deps, facts: TlsFacts, upstream: U
     ...leafRequest(flow, facts), trust, upstreamDer: der, upstreamFingerprint: createHash('sha256').update(der).digest('hex'),
   };
   const alpn = upstream.socket.alpnProtocol;
-  const client = await acceptClient(flow, deps, facts, request, typeof alpn === 'string' ? alpn : null);
+  const version = clientMaxVersion(upstream.socket.getProtocol(), facts.verdict.clientMinVersion);
+  const client = await acceptClient(flow, deps, facts, request, typeof alpn === 'string' ? alpn : null, version);
   return { ...flow, client, upstream: upstream.socket, depth: flow.depth + 1, insideTls: true, openedAtMs: performance.now() };
 }
 
@@ -120,12 +127,14 @@ function leafRequest(flow: Flow, { hello, verdict }: TlsFacts): Omit<LeafRequest
   return { host: hello.sni ?? flow.session.destination.host, ip: flow.session.destination.ip, key: leafKeyFor(hello), issuer: verdict.issuer };
 }
 
-async function acceptClient(flow: Flow, deps: Deps, facts: TlsFacts, request: LeafRequest, alpn: string | null): Promise<TLSSocket> {
+async function acceptClient(
+  flow: Flow, deps: Deps, facts: TlsFacts, request: LeafRequest, alpn: string | null, maxVersion: TlsVersion = 'TLSv1.3',
+): Promise<TLSSocket> {
   const leaf = await deps.certFor(request);
   const startedAt = performance.now();
   flow.session.tls.leaf = { serial: leaf.serial, key: leaf.key, mirrored: leaf.mirrored };
   try {
-    const client = await acceptTls(flow.client, leaf, { alpn, minVersion: facts.verdict.clientMinVersion, limits: deps.limits });
+    const client = await acceptTls(flow.client, leaf, { alpn, minVersion: facts.verdict.clientMinVersion, maxVersion, limits: deps.limits });
     deps.meter.observe('handshake_seconds', ['client'], (performance.now() - startedAt) / 1000);
     flow.session.tls.client = { version: client.getProtocol() ?? '', cipher: client.getCipher().name, alpn };
     return client;
@@ -135,13 +144,11 @@ async function acceptClient(flow: Flow, deps: Deps, facts: TlsFacts, request: Le
   }
 }
 
-function problemsOf(upstream: UpstreamTls, flow: Flow, deps: Deps, hello: ClientHello): CertificateProblem[] {
+function problemsOf(upstream: UpstreamTls, flow: Flow, deps: Deps, { hello, verdict }: TlsFacts): Promise<readonly CertificateProblem[]> {
   // Without SNI a transparent client has named nothing we could compare; it compares names itself.
   const asked = hello.sni ?? flow.session.destination.host;
   const name = asked !== null && isIP(asked) !== 0 ? { host: null, ip: asked } : { host: asked, ip: null };
-  return judge({ leaf: upstream.certificate }, upstream.chainError, name, deps.clock(), {
-    anchors: trustOf(deps).anchors, upstreamCertBytesMax: deps.limits.upstreamCertBytesMax,
-  });
+  return trustOf(deps).judge.problems(upstream, name, verdict.revocation);
 }
 
 function noteUpstream({ session }: Flow, upstream: UpstreamTls, problems: readonly CertificateProblem[]): void {
@@ -155,10 +162,10 @@ function noteUpstream({ session }: Flow, upstream: UpstreamTls, problems: readon
   };
 }
 
-function trustOf(deps: Deps): { contexts: UpstreamContexts; anchors: Anchors } {
+function trustOf(deps: Deps): Trusted {
   const known = trusted.get(deps.trust);
   if (known !== undefined) return known;
-  const made = { contexts: new UpstreamContexts(deps.limits), anchors: indexAnchors(deps.trust.roots) };
+  const made = { contexts: new UpstreamContexts(deps.limits), judge: new UpstreamJudge(deps.trust, deps.limits, () => deps.clock()) };
   trusted.set(deps.trust, made);
   return made;
 }

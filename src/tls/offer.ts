@@ -43,6 +43,18 @@ export function commonVersion(hello: ClientHello, minVersion: TlsVersion): TlsVe
 }
 
 /**
+ * The newest version the client is answered with: no newer than its server speaks, so that what it sees says what it has; but never below
+ * what the gateway allows clients. `upstream` is the version agreed on with the server.
+ */
+export function clientMaxVersion(upstream: string | null, minVersion: TlsVersion): TlsVersion {
+  return upstream !== null && isTlsVersion(upstream) ? higher(upstream, minVersion) : 'TLSv1.3';
+}
+
+function isTlsVersion(text: string): text is TlsVersion {
+  return Object.hasOwn(versionOrder, text);
+}
+
+/**
  * The class of upstream context for an offer. Versions are the client's, raised to `minVersion` (upstream.minVersion): an old
  * phone reaches the server at the floor. Groups are the client's; P-256 always stays, since every TLS server has it.
  * At most 10 version ranges times 16 group lists exist.

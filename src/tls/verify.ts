@@ -20,6 +20,8 @@ export interface Anchors {
   has(certificate: X509Certificate): boolean;
   /** Whether one of them signed this certificate. */
   signed(certificate: X509Certificate): boolean;
+  /** The one that signed this certificate, null when none did. */
+  issuerOf(certificate: X509Certificate): X509Certificate | null;
 }
 
 export interface JudgeOptions {
@@ -32,6 +34,10 @@ export interface JudgeOptions {
   readonly upstreamCertBytesMax?: number;
   /** A valid stapled OCSP response came along; matters for certificates that demand one (RFC 7633). Undefined: not checked. */
   readonly stapled?: boolean;
+  /** The gateway's own issuers. What they signed is untrusted from a server, whoever vouches for them: only the gateway has their keys. */
+  readonly own?: Anchors;
+  /** The chain as chase.ts completed it; OpenSSL's word, which did not have all of it, is passed over. */
+  readonly completed?: readonly X509Certificate[];
 }
 
 /** The error code of each problem, for flows that end because of it. */
@@ -49,7 +55,7 @@ export const problemCodes: Readonly<Record<CertificateProblem, ErrorCode>> = {
 };
 
 /** Longer chains than this are not walked (OpenSSL's own bound is 100). */
-const chainMax = 10;
+export const chainMax = 10;
 const serverAuth = '1.3.6.1.5.5.7.3.1';
 const anyPurpose = '2.5.29.37.0';
 
@@ -87,14 +93,19 @@ export function judge(
   const found = new Set<CertificateProblem>();
   if (now > leaf.validToDate.getTime()) found.add('expired');
   if (now < leaf.validFromDate.getTime()) found.add('not-yet-valid');
-  const sent = sentChain(leaf);
+  const sent = options.completed ?? sentChain(leaf);
+  if (options.own !== undefined && hasOwnLink(sent, options.own)) found.add('untrusted');
   if (hasWeakLink(sent, options.anchors ?? null)) found.add('weak');
   if (weakOf(leaf) === 'unreadable') found.add('invalid');
   if (!nameMatches(leaf, name)) found.add('name');
-  const reported = authorizationError === null ? null : reportedProblem(authorizationError, leaf, found.has('weak'));
+  const reported = authorizationError === null || options.completed !== undefined ? null : reportedProblem(authorizationError, leaf, found.has('weak'));
   if (reported !== null) found.add(reported);
+  if (options.completed !== undefined) {
+    const late = dateProblem(options.completed, options.anchors ?? null, now);
+    if (late !== null) found.add(late);
+  }
   // Whatever was reported, a problem of trust or structure may hide behind it.
-  if (reported !== null && reported !== 'name' && !trustProblems.has(reported)) {
+  if (options.completed !== undefined || (reported !== null && reported !== 'name' && !trustProblems.has(reported))) {
     const hidden = hiddenProblem(sent, options.anchors ?? null);
     if (hidden !== null) found.add(hidden);
   }
@@ -112,10 +123,8 @@ export function indexAnchors(roots: readonly X509Certificate[]): Anchors {
     if (list === undefined) bySubject.set(root.subject, [root]);
     else list.push(root);
   }
-  return {
-    has: (certificate) => prints.has(certificate.fingerprint256),
-    signed: (certificate) => (bySubject.get(certificate.issuer) ?? []).some((root) => isIssuedBy(certificate, root)),
-  };
+  const issuerOf = (certificate: X509Certificate): X509Certificate | null => (bySubject.get(certificate.issuer) ?? []).find((root) => isIssuedBy(certificate, root)) ?? null;
+  return { has: (certificate) => prints.has(certificate.fingerprint256), signed: (certificate) => issuerOf(certificate) !== null, issuerOf };
 }
 
 /**
@@ -183,6 +192,29 @@ function hiddenProblem(sent: readonly X509Certificate[], anchors: Anchors | null
 
 const known: ReadonlySet<string> = new Set(Object.values(extensionOids));
 
+/** Dates of everything above the leaf, the root included: OpenSSL looks at them, but it did not see this chain. */
+function dateProblem(chain: readonly X509Certificate[], anchors: Anchors | null, now: number): CertificateProblem | null {
+  const top = chain.at(-1);
+  const root = top === undefined ? null : (anchors?.issuerOf(top) ?? null);
+  for (const { validFromDate, validToDate } of [...chain.slice(1), ...(root === null ? [] : [root])]) {
+    if (now > validToDate.getTime()) return 'expired';
+    if (now < validFromDate.getTime()) return 'not-yet-valid';
+  }
+  return null;
+}
+
+/** Something below a root was signed by one of our issuers. Names are compared first: a signature is checked only where they agree. */
+function hasOwnLink(sent: readonly X509Certificate[], own: Anchors): boolean {
+  return sent.some((certificate) => own.signed(certificate));
+}
+
+/** The way from the leaf up to (without) a root in force, with that root (null: the leaf is itself trusted); null when there is none. */
+export function pathOf(sent: readonly X509Certificate[], anchors: Anchors): { readonly path: readonly X509Certificate[]; readonly root: X509Certificate | null } | null {
+  const path = walk(sent, anchors);
+  const top = typeof path === 'string' ? undefined : path.at(-1);
+  return typeof path === 'string' || top === undefined ? null : { path, root: anchors.issuerOf(top) };
+}
+
 /** The certificates from the leaf up to (without) a root, or why there is no way up. */
 function walk(sent: readonly X509Certificate[], anchors: Anchors | null): readonly X509Certificate[] | CertificateProblem {
   if (anchors === null) return 'untrusted';
@@ -197,14 +229,15 @@ function walk(sent: readonly X509Certificate[], anchors: Anchors | null): readon
   return 'untrusted';
 }
 
-function sentChain(leaf: X509Certificate): readonly X509Certificate[] {
+/** The leaf and what was sent above it, as far as it leads up. */
+export function sentChain(leaf: X509Certificate): readonly X509Certificate[] {
   const chain = [leaf];
   for (let above = leaf.issuerCertificate; above !== undefined && chain.length < chainMax; above = above.issuerCertificate) chain.push(above);
   return chain;
 }
 
 /** Not `checkIssued`: it says no where the key usage lacks keyCertSign, as that of most self-signed servers does. */
-function isSelfSigned(certificate: X509Certificate): boolean {
+export function isSelfSigned(certificate: X509Certificate): boolean {
   try {
     return certificate.subject === certificate.issuer && certificate.verify(certificate.publicKey);
   } catch {
@@ -212,7 +245,8 @@ function isSelfSigned(certificate: X509Certificate): boolean {
   }
 }
 
-function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
+/** Whether `issuer` may sign certificates, is named as this one's issuer, and did sign it. */
+export function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
   try {
     return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
   } catch {
@@ -226,6 +260,16 @@ function leafIsSound(leaf: X509Certificate, options: JudgeOptions): boolean {
   if (extensions === null) return false;
   if (isSelfSigned(leaf)) return true;
   if (extensions.length === 0 || leaf.ca) return false;
-  const demandsStaple = extensions.some((extension) => extension.oid === extensionOids.tlsFeature && extension.value.includes(Buffer.from([0x02, 0x01, 0x05])));
-  return !demandsStaple || options.stapled !== false;
+  return options.stapled !== false || !demandsStaple(leaf);
+}
+
+const statusRequestFeature = Buffer.from([0x02, 0x01, 0x05]);
+const tlsFeatureOid = Buffer.from(extensionOids.tlsFeature, 'hex');
+
+/** Whether a certificate says that it is shown with a stapled OCSP answer alone (RFC 7633, "must staple"). */
+export function demandsStaple(leaf: X509Certificate): boolean {
+  const { raw } = leaf;
+  // Asked for every handshake, and hardly ever so.
+  if (!raw.includes(tlsFeatureOid)) return false;
+  return (extensionsOf(raw) ?? []).some(({ oid, value }) => oid === extensionOids.tlsFeature && value.includes(statusRequestFeature));
 }

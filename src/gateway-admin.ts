@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { AdminFault } from './admin/fault.ts';
-import type { AdminOptions } from './admin/options.ts';
+import type { AdminOptions, LearnedControl } from './admin/options.ts';
 import type { ReadyConfig } from './commands/policy.ts';
 import type { Certificates } from './certs/open.ts';
 import type { Config } from './config/schema.ts';
@@ -24,10 +24,11 @@ export interface AdminParts {
   readonly registry: MeterRegistry;
   readonly log: Logger;
   readonly inForce: InForce;
+  readonly learned: LearnedControl;
 }
 
 /** Options for startAdmin. Makes the token file on first use. */
-export async function adminOptions({ config, traffic, certificates, registry, log, inForce }: AdminParts): Promise<AdminOptions> {
+export async function adminOptions({ config, traffic, certificates, registry, log, inForce, learned }: AdminParts): Promise<AdminOptions> {
   const { host, port } = config.admin.listen;
   const proxy = config.services.find(({ type }) => type === 'http-explicit');
   return {
@@ -42,6 +43,7 @@ export async function adminOptions({ config, traffic, certificates, registry, lo
       const reasons = [traffic.fault(), ...certificates.issuerInfo().faults].filter((reason) => reason !== null);
       return { ready: reasons.length === 0, reasons };
     },
+    learned,
     explain: async (question) => explain(question, inForce.ready),
     config: () => masked(inForce.ready.config),
     async reload() {
@@ -56,6 +58,7 @@ export async function adminOptions({ config, traffic, certificates, registry, lo
       return { revoked: await certificates.revoke(request) };
     },
     ca: () => ({ pem: certificates.caPem, der: certificates.caDer }),
+    mobileConfig: () => certificates.revocation.answer('GET', '/ca.mobileconfig', null).body,
     ...(proxy === undefined ? {} : { proxyPort: traffic.ports()[proxy.name] ?? proxy.listen.port }),
   };
 }

@@ -120,7 +120,12 @@ class Http2 {
     const server = this.#server;
     ignoreErrors(this.#flow.client);
     server.on('stream', this.#onStream);
-    server.on('error', (error: Error) => this.#fail(sessionError(error, 'client'), null));
+    server.on('error', (error: Error) => {
+      const failure = sessionError(error, 'client');
+      // curl closes over our last acknowledgements when it has all it wants: with no stream open that is a farewell.
+      if (failure.code === 'RESET_BY_CLIENT' && this.#streams === 0) this.#leave();
+      else this.#fail(failure, null);
+    });
     server.on('frameError', () => this.#fail(new FlowError('HTTP2_PROTOCOL', 'a frame could not be sent'), constants.NGHTTP2_INTERNAL_ERROR));
     server.on('remoteSettings', () => {
       if (!this.#settings.take(this.#deps.clock())) this.#flood('http2SettingsPerSecondMax');

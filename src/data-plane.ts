@@ -18,6 +18,7 @@ import type { SharedPool } from './listener/admission.ts';
 import { ProxySenders } from './listener/proxy-protocol.ts';
 import { socksEntry } from './listener/socks.ts';
 import { Users } from './listener/users.ts';
+import type { LearnedView } from './policy/learned.ts';
 import { openAccessLog } from './sessions/access-log.ts';
 import type { AccessLog } from './sessions/access-log.ts';
 import { ServiceListeners } from './service-listeners.ts';
@@ -38,6 +39,7 @@ export interface DataPlaneParts {
   /** Processes that share the listeners; 1 when this is the only one. */
   readonly workers: number;
   readonly pool: SharedPool | null;
+  readonly learned: LearnedView;
 }
 
 export interface DataPlane {
@@ -106,6 +108,7 @@ interface Shared {
 function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admission, dialer }: Shared): Service {
   const limits: Limits = { ...parts.config.limits, ...service.limits };
   const { meter } = parts.registry;
+  const learns = parts.config.learned.enabled;
   return {
     name: service.name,
     table,
@@ -126,8 +129,12 @@ function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admis
       },
       dialEarly: (session) => dialer.early(session),
       dropEarly: (session) => dialer.drop(session),
-      noteRefusal: (session, code) => parts.log.info({ ...sessionFields(session), code }, 'the client refused the emulated certificate'),
-      noteAccepted: () => {},
+      noteRefusal(session, code) {
+        parts.log.info({ ...sessionFields(session), code }, 'the client refused the emulated certificate');
+        if (learns) parts.learned.refused(session, code);
+      },
+      noteAccepted: (session) => { if (learns) parts.learned.accepted(session); },
+      learnedBypass: (session) => (learns ? parts.learned.bypass(session) : null),
     },
   };
 }

@@ -15,6 +15,9 @@ import { adminOptions } from './gateway-admin.ts';
 import { meterFor, startDataPlane } from './data-plane.ts';
 import type { MeterRegistry } from './sessions/metrics.ts';
 import type { ReadyConfig } from './commands/policy.ts';
+import { openLearned } from './learned.ts';
+import type { LearnedService } from './learned.ts';
+import { LearnedView } from './policy/learned.ts';
 import { installTrust } from './trust.ts';
 import { InForce } from './in-force.ts';
 import { startWorkers } from './workers.ts';
@@ -74,20 +77,23 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const certificates = await openCertificates(certificateOptions(config, registry, log, true));
   for (const warning of certificates.issuerInfo().warnings) log.warn(warning);
   const revocation = await startRevocationListener({ ...config.issuer.crl.listen, revocation: certificates.revocation, limits: config.limits });
+  const learned = await openLearned({ config, meter: registry.meter, log, clock: Date.now });
   let traffic: Traffic | null = null;
   let admin: Admin | null = null;
   const stop = async (): Promise<void> => {
     await traffic?.drain();
     await admin?.close();
+    await learned.close();
     await revocation.close();
     await certificates.close();
   };
   try {
-    traffic = workers === 0 ? await localTraffic(options, certificates, registry) : await startWorkers({ ...options, workers });
+    traffic = workers === 0 ? await localTraffic(options, certificates, registry, learned) : await startWorkers({ ...options, workers, learned });
     // What clients will do first with an emulated certificate: without this, strict ones drop every connection.
     for (const fault of await certificates.checkDistributionPoints()) log.error({ fault }, 'clients may not be able to fetch the CRL');
     const inForce = new InForce(options, traffic);
-    admin = await startAdmin(await adminOptions({ config, traffic, certificates, registry, log, inForce }));
+    learned.follow(() => inForce.ready.config);
+    admin = await startAdmin(await adminOptions({ config, traffic, certificates, registry, log, inForce, learned: learned.control }));
     return {
       adminPort: admin.port, revocationPort: revocation.port, ports: traffic.ports(), certificates, view: traffic.view, stop,
       reload: () => inForce.reload(), reopenLogs: traffic.reopenLogs,
@@ -98,11 +104,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   }
 }
 
-async function localTraffic(options: GatewayOptions, certificates: Certificates, registry: MeterRegistry): Promise<Traffic> {
+async function localTraffic(options: GatewayOptions, certificates: Certificates, registry: MeterRegistry, learned: LearnedService): Promise<Traffic> {
   const { log, extraCa } = options;
   const { config, policy } = options.ready;
   const trust = installTrust(config.upstream, extraCa, certificates.issuerPems());
-  const plane = await startDataPlane({ config, policy, certificates, trust, registry, log, worker: 'w0', workers: 1, pool: null });
+  const view = new LearnedView(Date.now, (what, place) => learned.tell(what, place));
+  learned.listen(view.changed);
+  const plane = await startDataPlane({ config, policy, certificates, trust, registry, log, worker: 'w0', workers: 1, pool: null, learned: view });
   return {
     ...plane, readMetrics: async () => [], fault: () => null,
     reload: (ready) => plane.reload(ready.config, ready.policy, installTrust(ready.config.upstream, extraCa, certificates.issuerPems())),

@@ -9,7 +9,10 @@ import { certificateOptions } from './certificate-options.ts';
 import { meterFor, startDataPlane } from './data-plane.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { SharedPool } from './listener/admission.ts';
+import { readBatch } from './learned.ts';
+import { LearnedView } from './policy/learned.ts';
 import { askOver, channelTo, serveCalls } from './sessions/channel.ts';
+import type { Ask } from './sessions/channel.ts';
 import { serveMetrics } from './sessions/metrics-text.ts';
 import { serveView } from './sessions/remote-view.ts';
 import { installTrust } from './trust.ts';
@@ -37,8 +40,11 @@ async function start(order: WorkerOrder): Promise<void> {
   const registry = meterFor(config, order.name);
   const certificates = await openCertificates(certificateOptions(config, registry, log, false));
   const trust = installTrust(config.upstream, order.extraCa, certificates.issuerPems());
+  const ask = askOver(channel, workerTopic, config.limits);
+  // What does not reach the primary is a refusal less, or a proof of trust that the next session brings again.
+  const learned = new LearnedView(Date.now, (what, place) => void ask('learned', what, place).catch(() => {}));
   const started = await startDataPlane({
-    config, policy, certificates, trust, registry, log, worker: order.name, workers: order.workers, pool: poolOf(config.limits),
+    config, policy, certificates, trust, registry, log, worker: order.name, workers: order.workers, pool: poolOf(ask), learned,
   });
   plane = started;
   serveView(started.view, channel);
@@ -46,6 +52,7 @@ async function start(order: WorkerOrder): Promise<void> {
   serveCalls(channel, workerTopic, {
     'reopen-logs': () => started.reopenLogs(),
     reload: async (text) => { await reload(started, String(text), order, certificates); },
+    learned: async (changes) => { for (const [key, until] of readBatch(changes)) learned.changed(key, until); },
     'reload-revocations': async () => { await certificates.reload(); },
   });
   channel.send({ sallyport: 'listening', ports: started.ports() });
@@ -57,8 +64,7 @@ async function reload(started: DataPlane, text: string, order: WorkerOrder, cert
   await started.reload(ready.config, ready.policy, installTrust(ready.config.upstream, order.extraCa, certificates.issuerPems()));
 }
 
-function poolOf(limits: Parameters<typeof askOver>[2]): SharedPool {
-  const ask = askOver(channel, workerTopic, limits);
+function poolOf(ask: Ask): SharedPool {
   return {
     // Without an answer the client's session is refused: the limit holds, and the primary is restarting anyway.
     take: (client) => ask('take', client).then((granted) => granted === true, () => false),

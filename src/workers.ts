@@ -7,6 +7,8 @@ import { fileURLToPath } from 'node:url';
 import type { ReadyConfig } from './commands/policy.ts';
 import type { SessionsView } from './core/flow.ts';
 import type { GatewayOptions, Traffic } from './gateway.ts';
+import { batched, readPlace } from './learned.ts';
+import type { LearnedService } from './learned.ts';
 import { GrantPool } from './listener/admission.ts';
 import { askOver, channelTo, serveCalls } from './sessions/channel.ts';
 import type { Ask } from './sessions/channel.ts';
@@ -27,6 +29,12 @@ export interface WorkerOrder {
   readonly workers: number;
 }
 
+/** What the crew is started with. */
+export interface CrewOptions extends GatewayOptions {
+  readonly workers: number;
+  readonly learned: LearnedService;
+}
+
 interface Running {
   readonly worker: Worker;
   readonly view: SessionsView;
@@ -36,7 +44,7 @@ interface Running {
 }
 
 /** Starts the workers; resolves when all listen, rejects when the first of them cannot. */
-export async function startWorkers(options: GatewayOptions & { readonly workers: number }): Promise<Traffic> {
+export async function startWorkers(options: CrewOptions): Promise<Traffic> {
   const crew = new Crew(options);
   const ports = await crew.start();
   const { limits } = options.ready.config;
@@ -52,14 +60,14 @@ export async function startWorkers(options: GatewayOptions & { readonly workers:
 }
 
 class Crew {
-  #options: GatewayOptions & { readonly workers: number };
+  #options: CrewOptions;
   readonly #pool: GrantPool;
   readonly #running = new Map<number, Running>();
   #stopping = false;
   /** Counts every start, so that names (and so session ids) are never used twice. */
   #started = 0;
 
-  constructor(options: GatewayOptions & { readonly workers: number }) {
+  constructor(options: CrewOptions) {
     this.#options = options;
     this.#pool = new GrantPool(options.ready.config.limits, options.workers);
     cluster.setupPrimary({ exec: fileURLToPath(new URL('./worker.ts', import.meta.url)), args: [], silent: false });
@@ -123,6 +131,7 @@ class Crew {
     serveCalls(channel, workerTopic, {
       take: async (client) => typeof client === 'string' && this.#pool.take(worker.id, client),
       give: async (client) => { if (typeof client === 'string') this.#pool.give(worker.id, client); },
+      learned: async (what, place) => this.#learn(what, place),
     });
     this.#started += 1;
     const order: WorkerOrder = { ...source, extraCa, workers, name: `w${String(this.#started)}` };
@@ -139,8 +148,16 @@ class Crew {
     worker.once('online', () => worker.send({ sallyport: 'start', order }));
     const ports = await up;
     running.ready = true;
+    const told = batched((changes) => running.ask('learned', changes), ready.config.limits.workerAnswerMs, () => !worker.isDead());
+    this.#options.learned.listen(told);
+    worker.once('exit', () => this.#options.learned.unlisten(told));
     log.debug({ worker: order.name, pid: worker.process.pid }, 'worker is up');
     return ports;
+  }
+
+  #learn(what: unknown, place: unknown): void {
+    const read = readPlace(place);
+    if (read !== null && (what === 'refused' || what === 'accepted')) this.#options.learned.tell(what, read);
   }
 
   #ended(place: number, worker: Worker, how: string): void {

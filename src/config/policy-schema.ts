@@ -77,6 +77,7 @@ const sslRule = z.strictObject({
   detect: detect.describe('Switches detection inside TLS.'),
   clientTls: z.strictObject({ minVersion: tlsVersion.optional().describe('Lowest TLS version a client may speak.') }).optional().describe('TLS towards clients, over the service\'s.'),
   issuer: shortName.optional().describe('Name of one of `issuers` that signs instead of `issuer`.'),
+  learned: z.boolean().optional().describe('false: what clients refuse here never becomes a bypass (see `learned`).'),
   revocation: z.enum(revocationModes).optional().describe('Revocation checks of the server\'s certificate, over `upstream.revocation`.'),
 });
 

@@ -22,6 +22,8 @@ import { judgeSuspect } from './suspect.ts';
 export interface ConductDeps extends EntryDeps {
   /** The service's type: on `ssl`, bytes that are not TLS are NOT_TLS before they are anything else. */
   readonly serviceType: 'ssl' | 'http' | 'http-explicit' | 'socks' | 'tcp-tunnel';
+  /** The rule `learned/...` of a client that keeps refusing our certificate for this name; null for others. Absent: nothing is learned. */
+  readonly learnedBypass?: (session: Session) => string | null;
 }
 
 /** Where a round stands: the layer, and what earlier verdicts say of it. */
@@ -66,6 +68,8 @@ const endsItself: ReadonlySet<string> = new Set(['handler', 'relay']);
 
 async function oneRound(round: Round, deps: ConductDeps): Promise<Round | 'done'> {
   const found = await look(round, deps);
+  // Bytes inside TLS: the client has looked at the certificate and goes on.
+  if (round.flow.insideTls && found.from === 'client') deps.noteAccepted(round.flow.session);
   if (round.flow.refusal !== undefined) return await refuse(round.flow, deps, found.row, new FlowError(round.flow.refusal.code));
   if (round.flow.depth === 0) deps.meter.observe('detect_seconds', [], (deps.clock() - round.flow.session.startedAt) / 1000);
   if (found.row === 'tls' && isClientHello(found.facts)) return await tlsRound(round, deps, found.facts);

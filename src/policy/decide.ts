@@ -213,6 +213,7 @@ class RuleBook implements CompiledPolicy {
       detect: withWords(switches, matched?.rule.detect),
       clientMinVersion: matched?.rule.clientTls?.minVersion ?? settings.clientTls?.minVersion ?? clientMinVersionDefault,
       issuer: matched?.rule.issuer ?? null,
+      ...(matched?.rule.learned === false ? { learned: false } : {}),
       ...(matched?.rule.revocation === undefined ? {} : { revocation: matched.rule.revocation }),
     };
   }

@@ -80,6 +80,7 @@ export interface SslRule extends Rule {
   readonly detect?: DetectWords | undefined;
   readonly clientTls?: { readonly minVersion?: TlsVersion | undefined } | undefined;
   readonly issuer?: string | undefined;
+  readonly learned?: boolean | undefined;
   readonly revocation?: RevocationMode | undefined;
 }
 

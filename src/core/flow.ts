@@ -263,6 +263,8 @@ export interface SslVerdict {
   readonly clientMinVersion: TlsVersion;
   /** Name of the issuer (keyring) that signs, null for the default. */
   readonly issuer: string | null;
+  /** False: learned bypasses do not count here. */
+  readonly learned?: false;
   /** Over upstream.revocation; absent: that one holds. */
   readonly revocation?: RevocationMode;
 }

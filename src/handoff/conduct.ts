@@ -126,7 +126,9 @@ async function openedOrTunnelled(round: Round, deps: ConductDeps, hello: ClientH
     if (verdict.action === 'deny') throw denied(flow, 'CONNECTION_DENIED', verdict.rule);
     // To find an exception the server must be spoken to, which is only possible where there can be a second connection to it.
     const unlooked = verdict.action === 'intercept-on-exception' && flow.upstream !== null;
-    if (verdict.action === 'tunnel' || unlooked) return await tunnelTls(flow, deps);
+    const learned = verdict.action === 'intercept' && verdict.learned !== false ? (deps.learnedBypass?.(flow.session) ?? null) : null;
+    if (learned !== null) flow.session.rule = learned;
+    if (verdict.action === 'tunnel' || unlooked || learned !== null) return await tunnelTls(flow, deps);
     flow.session.action = 'intercept';
     const inner = await openTls(flow, deps, { hello, verdict });
     if (inner === 'tunnel') return await tunnelTls(flow, deps);

@@ -43,6 +43,8 @@ async function main(): Promise<number> {
   }
 }
 
-// `sallyport ... | head` closes the pipe when it has seen enough; that is no fault.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+// `sallyport ... | head` closes the pipe when it has seen enough; that is no fault, and what is under way still cleans up after itself.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') process.exit(1);
+});
 process.exitCode = await main();

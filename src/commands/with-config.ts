@@ -43,6 +43,7 @@ export async function runSessions(args: string[]): Promise<number> {
   const { listen, tokenFile } = read.ready.config.admin;
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort());
+  process.stdout.once('error', () => stop.abort());
   const admin = `${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${String(listen.port)}`;
   return await sessions(rest, { admin, tokenFile, stdout: process.stdout, stderr: process.stderr, signal: stop.signal });
 }

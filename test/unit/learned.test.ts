@@ -1,0 +1,92 @@
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { builtinConfig } from '../../src/config/builtin.ts';
+import type { Config } from '../../src/config/schema.ts';
+import { silentLogger } from '../../src/core/log.ts';
+import { batched, openLearned, readBatch, readPlace } from '../../src/learned.ts';
+import type { LearnedService } from '../../src/learned.ts';
+
+const place = { client: '10.0.0.1', name: 'www.example', ja4: null };
+let state = '';
+let gauge = -1;
+
+beforeEach(() => { state = mkdtempSync(join(tmpdir(), 'learned-')); });
+afterEach(() => rmSync(state, { recursive: true }));
+
+function open(changes: Partial<Config['learned']> = {}): Promise<LearnedService> {
+  const config: Config = { ...builtinConfig({ root: false }), state, learned: { enabled: true, failures: 2, within: 60_000, ttl: 60_000, ...changes } };
+  return openLearned({ config, log: silentLogger, clock: Date.now, meter: { add() {}, observe() {}, set: (name, _labels, value) => { if (name === 'learned_bypasses') gauge = value; } } });
+}
+
+describe('the book in the state folder', () => {
+  it('is there again after a restart, for its owner alone', async () => {
+    const first = await open();
+    first.tell('refused', place);
+    first.tell('refused', place);
+    expect(gauge).toBe(1);
+    await first.close();
+    expect(statSync(join(state, 'learned.json')).mode & 0o777).toBe(0o600);
+    gauge = -1;
+    const second = await open();
+    expect(await second.control.list()).toMatchObject({ failures: 2, bypasses: [{ key: '10.0.0.1 www.example -', ...place, refusals: 2 }] });
+    expect(gauge).toBe(1);
+    expect(await second.control.forget('10.0.0.1 www.example -')).toBe(1);
+    expect(gauge).toBe(0);
+    await second.close();
+    expect(JSON.parse(readFileSync(join(state, 'learned.json'), 'utf8'))).toEqual([]);
+  });
+
+  it('a broken file is no reason not to start', async () => {
+    writeFileSync(join(state, 'learned.json'), '{"half');
+    const service = await open();
+    expect(await service.control.list()).toMatchObject({ bypasses: [] });
+    await service.close();
+  });
+
+  it('listeners hear what is there, then what changes', async () => {
+    const service = await open();
+    service.tell('refused', place);
+    const heard: [string, number | null][] = [];
+    const listener = (key: string, until: number | null): void => void heard.push([key, until]);
+    service.listen(listener);
+    service.tell('accepted', place);
+    service.unlisten(listener);
+    service.tell('refused', place);
+    expect(heard).toEqual([['10.0.0.1 www.example -', 0], ['10.0.0.1 www.example -', null]]);
+    await service.close();
+  });
+
+  it('new settings count from the next refusal on', async () => {
+    const service = await open({ failures: 100 });
+    service.follow(() => ({ ...builtinConfig({ root: false }), learned: { enabled: true, failures: 1, within: 60_000, ttl: 60_000 } }));
+    service.tell('refused', place);
+    expect(await service.control.list()).toMatchObject({ failures: 1, bypasses: [{ refusals: 1 }] });
+    await service.close();
+  });
+});
+
+describe('batches', () => {
+  it('go one at a time, and what did not arrive goes again, the newest word last', async () => {
+    const sent: unknown[] = [];
+    let fails = true;
+    const told = batched(async (changes) => {
+      if (fails) throw new Error('gone');
+      sent.push(...changes);
+    }, 10, () => true);
+    told('a', 1);
+    told('b', 2);
+    told('a', 3);
+    fails = false;
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(new Map(readBatch(sent))).toEqual(new Map([['a', 3], ['b', 2]]));
+  });
+
+  it('what comes from another process is checked', () => {
+    expect(readBatch([['a', 1], ['b', null], ['c'], [1, 2], 'x', null])).toEqual([['a', 1], ['b', null]]);
+    expect(readBatch('nothing')).toEqual([]);
+    expect(readPlace({ ...place, more: 1 })).toEqual(place);
+    expect([readPlace(null), readPlace({ client: 1, name: 'x' }), readPlace('x')]).toEqual([null, null, null]);
+  });
+});

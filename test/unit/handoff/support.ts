@@ -50,7 +50,7 @@ export async function openWorld(): Promise<World> {
       ocsp: { enabled: false, staple: false },
     },
   });
-  const trust = installTrust({ ca: 'none', extraCa: [rootFile], minVersion: 'TLSv1.2' }, [], certificates.issuerPems());
+  const trust = installTrust({ ca: 'none', extraCa: [rootFile], minVersion: 'TLSv1.2', clientCerts: [], proxy: null, dns: [], allowLocal: true }, [], certificates.issuerPems());
   return { certificates, trust, caPem: certificates.caPem };
 }
 

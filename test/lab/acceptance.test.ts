@@ -17,8 +17,7 @@ import { gatewayFor, labFile, type LabFile } from './support/suite.ts';
 type LeafKey = 'ec' | 'rsa';
 type IssuerKind = 'root' | 'intermediate';
 
-/** Speaks HTTP/1.1: what clients think of a certificate is settled before any HTTP. */
-const { name } = address('tls13');
+const { name } = address('https');
 /** Where the owner of the root above an intermediate issuer publishes its list: a server of its own, on a port that is not intercepted. */
 const rootCrlPort = 8088;
 const rootCrlUrl = `http://${address('plain').name}:${rootCrlPort}/root.crl`;

@@ -104,7 +104,7 @@ const memory: Bench = {
   unit: 'KiB (PSS) per session',
   freshInstance: true,
   // A proxy that has worked: what is allocated once for all sessions is not a session's memory.
-  warmUp: async (site, effort) => void await load(site, { ...page, kind: 'handshakes', count: Math.min(effort.warmUpHandshakes, 200), atOnce: handshakesAtOnce, timeMs: loadMs }),
+  warmUp: handshake.warmUp,
   async measure(site, { program }, effort) {
     await sleep(heldSettleMs);
     const before = memoryOf(program.pid);

@@ -16,7 +16,7 @@ import type { BenchResult, Machine, Results } from './report.ts';
 import { runBench } from './rounds.ts';
 import { makeSite } from './site.ts';
 
-const full: Effort = { rounds: 5, handshakes: 1_000, warmUpHandshakes: 1_000, keepAliveSeconds: 4, downloads: 2, heldSessions: 1_000 };
+const full: Effort = { rounds: 5, handshakes: 600, warmUpHandshakes: 1_500, keepAliveSeconds: 3, downloads: 1, heldSessions: 1_000 };
 const smoke: Effort = { rounds: 2, handshakes: 60, warmUpHandshakes: 40, keepAliveSeconds: 1, downloads: 1, heldSessions: 60 };
 const roundsMax = 100;
 
@@ -31,6 +31,8 @@ Root only. Results lie in bench/results/.`;
 
 /** Runs the benchmark. 0 when Sallyport finished every bench, 1 otherwise, 2 for bad usage. */
 export async function run(args: string[]): Promise<number> {
+  // Ended early, the process still takes its namespaces and programs with it: that hangs on 'exit'.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   const { values, positionals } = parseArgs({
     args, allowPositionals: true,
     options: {

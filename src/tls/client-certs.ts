@@ -13,9 +13,9 @@ export function clientCertificateFor(list: readonly ClientCertificate[], host: s
   return null;
 }
 
-/** Names on the wire are ASCII; labels with wildcards stay as written. */
+/** Names on the wire are ASCII; labels with wildcards stay as written, and so do plain ones: of numbers alone the converter would make addresses. */
 function ascii(pattern: string): string {
-  return pattern.toLowerCase().split('.').map((label) => (label === '' || /[*?]/.test(label) ? label : domainToASCII(label) || label)).join('.');
+  return pattern.toLowerCase().split('.').map((label) => (/^[\x21-\x7e]*$/.test(label) || /[*?]/.test(label) ? label : domainToASCII(label) || label)).join('.');
 }
 
 /** As in policy: `*.x` is every name below x, `.x` is x and every name below it, else `*` is any text and `?` one character. */

@@ -35,7 +35,9 @@ export function proveCrl(bytes: Buffer, issuer: X509Certificate, now: number): P
   const above = fieldsOf(issuer);
   if (list === undefined || algorithm === undefined || signature === undefined || above === null || !above.maySignCrls) return null;
   const rest = fields[0]?.tag === tags.integer ? fields.slice(1) : fields;
-  const [, name, thisUpdate, nextUpdate, ...more] = rest;
+  const [named, name, thisUpdate, nextUpdate, ...more] = rest;
+  // RFC 5280 section 5.1.1.2: what is signed names the algorithm too.
+  if (named?.whole.equals(algorithm.whole) !== true) return null;
   const from = thisUpdate === undefined ? null : readTime(thisUpdate);
   const until = nextUpdate === undefined ? null : readTime(nextUpdate);
   // Without nextUpdate (RFC 5280 forbids it) nobody knows how long it holds.

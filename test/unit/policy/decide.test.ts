@@ -201,6 +201,10 @@ describe('TLS towards clients', () => {
     expect(ruled.ssl(sessionWith()).clientMinVersion).toBe('TLSv1');
     expect(ruled.ssl(sessionWith({ service: 'plain' })).clientMinVersion).toBe('TLSv1.2');
   });
+  it('a rule says how hard revocation is looked into, or leaves it to the config', () => {
+    expect(policyOf({ ssl: [{ then: 'intercept', revocation: 'hard' }] }).ssl(sessionWith()).revocation).toBe('hard');
+    expect(policyOf({ ssl: [{ then: 'intercept' }] }).ssl(sessionWith())).not.toHaveProperty('revocation');
+  });
   it('a rule names its issuer', () => {
     expect(policyOf({ ssl: [{ then: 'intercept', issuer: 'lab' }] }).ssl(sessionWith()).issuer).toBe('lab');
     expect(policyOf({ ssl: [{ then: 'intercept' }] }).ssl(sessionWith()).issuer).toBeNull();

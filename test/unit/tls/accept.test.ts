@@ -80,6 +80,12 @@ test('a client below the minimum: NO_COMMON_TLS', async () => {
   await expect(far).rejects.toMatchObject({ code: 'NO_COMMON_TLS' });
 });
 
+test('a client is answered with no newer version than its server speaks, and without the mark of a downgrade', async () => {
+  const { near, far } = await accepted(ec, { maxVersion: 'TLSv1.2' });
+  expect((await far).getProtocol()).toBe('TLSv1.2');
+  expect(near.getProtocol()).toBe('TLSv1.2');
+});
+
 test('an RSA-only client of TLS 1.0 is served where the minimum allows', async () => {
   const { near, far } = await accepted(rsa, { minVersion: 'TLSv1' }, { minVersion: 'TLSv1', maxVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' });
   expect((await far).getProtocol()).toBe('TLSv1');

@@ -145,3 +145,34 @@ test('a client that has configured AES-128 away gets a context of its own, with 
   expect([quick.socket.getCipher().name, slow.socket.getCipher().name]).toEqual(['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384']);
   for (const { socket } of [quick, slow]) socket.destroy();
 });
+
+test.each(['TLSv1.2', 'TLSv1.3'] as const)('a client certificate is shown to a server that requires one (%s), and no session is ever offered again', async (version) => {
+  const userRoot = makeRoot('Users');
+  const user = issueServer(userRoot, { cn: 'gateway', noSan: true, extKeyUsage: ['1.3.6.1.5.5.7.3.2'] });
+  const server = await tlsServer({ minVersion: version, maxVersion: version, requestCert: true, rejectUnauthorized: true, ca: userRoot.certPem });
+  const seen: unknown[] = [];
+  server.on('secureConnection', (socket) => seen.push([socket.getPeerX509Certificate()?.subject, socket.isSessionReused()]));
+  const shown = { index: 0, certificate: { hosts: ['site.test'], certPem: user.certPem, keyPem: user.keyPem } };
+  const own = new UpstreamContexts(limits);
+  const context = own.for(offer, true, shown);
+  expect([own.for(offer, true) === context, own.for(offer, true, shown) === context]).toEqual([false, true]);
+  for (let round = 0; round < 2; round += 1) {
+    const { socket } = await dialled(server, { context });
+    socket.write('hello');
+    await once(socket, 'data');
+    socket.destroy();
+  }
+  expect(seen).toEqual([['CN=gateway', false], ['CN=gateway', false]]);
+  await expect(dialled(server)).rejects.toMatchObject({ code: 'UPSTREAM_WANTS_CLIENT_CERT' });
+});
+
+test.each(['TLSv1.2', 'TLSv1.3'] as const)('the stapled OCSP answer comes along as it is (%s)', async (version) => {
+  const server = await tlsServer({ minVersion: version, maxVersion: version });
+  server.on('OCSPRequest', (_certificate: Buffer, _issuer: Buffer, answer: (error: null, staple: Buffer) => void) => answer(null, Buffer.from('staple')));
+  const stapled = await dialled(server);
+  expect(String(stapled.staple)).toBe('staple');
+  stapled.socket.destroy();
+  const bare = await dialled(await tlsServer({ minVersion: version, maxVersion: version }));
+  expect(bare.staple).toBeNull();
+  bare.socket.destroy();
+});

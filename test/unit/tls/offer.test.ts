@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { readClientHello } from '../../../src/tls/client-hello.ts';
 import type { ClientHello } from '../../../src/tls/client-hello.ts';
-import { alpnWire, commonVersion, leafKeyFor, offerClass, upstreamAlpn } from '../../../src/tls/offer.ts';
+import { alpnWire, clientMaxVersion, commonVersion, leafKeyFor, offerClass, upstreamAlpn } from '../../../src/tls/offer.ts';
 import { buildHello, buildSslv2, helloBytes, numbers16, prefix16, prefix8 } from '../../support/client-hellos.ts';
 import type { HelloParts } from '../../support/client-hellos.ts';
 
@@ -112,4 +112,13 @@ test('ALPN names keep their octets on the wire', () => {
   expect(alpnWire(['h2', '\xff\0']).toString('hex')).toBe('02683202ff00');
   expect(alpnWire([])).toHaveLength(0);
   expect(alpnWire(['\xab'.repeat(255)])[0]).toBe(255);
+});
+
+describe('the newest version for the client', () => {
+  test.each([
+    ['TLSv1.3', 'TLSv1.2', 'TLSv1.3'], ['TLSv1.2', 'TLSv1.2', 'TLSv1.2'], ['TLSv1.2', 'TLSv1', 'TLSv1.2'], ['TLSv1.2', 'TLSv1.3', 'TLSv1.3'],
+    ['TLSv1', 'TLSv1', 'TLSv1'], [null, 'TLSv1.2', 'TLSv1.3'], ['unknown', 'TLSv1.2', 'TLSv1.3'],
+  ] as const)('server %s, clients from %s on: %s', (upstream, minimum, newest) => {
+    expect(clientMaxVersion(upstream, minimum)).toBe(newest);
+  });
 });

@@ -4,7 +4,8 @@
  *
  * Usage: nice-client HOST PORT USER PASSWORD [tls|tcp] [TIMEOUT_SECONDS] [HOLD_SECONDS]
  * HOLD_SECONDS: stay that long and check connectivity to 127.0.0.1:55555 through the relay (Send requests).
- * NICE_LOCAL_ADDRESS: gather on this address only.
+ * NICE_LOCAL_ADDRESS: gather on this address only. NICE_PROXY: http|socks5 HOST PORT, the proxy to reach the relay through.
+ * NICE_MRAS=1: USER and PASSWORD are base64, as MRAS hands them out.
  * Exit: 0 when there is at least one relayed candidate, 3 when there is none, 2 on wrong usage.
  * Build: cc -o nice-client nice-client.c $(pkg-config --cflags --libs nice)
  */
@@ -84,6 +85,16 @@ int main(int argc, char **argv) {
   /* With UDP left on libnice 0.1.21 opens a second connection whose first frame is malformed. */
   g_object_set(agent, "ice-udp", FALSE, "ice-tcp", TRUE, "upnp", FALSE, "controlling-mode", TRUE, NULL);
 
+  const char *proxy = getenv("NICE_PROXY");
+  if (proxy != NULL) {
+    gchar **words = g_strsplit(proxy, " ", 3);
+    if (words[0] != NULL && words[1] != NULL && words[2] != NULL) {
+      NiceProxyType type = strcmp(words[0], "socks5") == 0 ? NICE_PROXY_TYPE_SOCKS5 : NICE_PROXY_TYPE_HTTP;
+      g_object_set(agent, "proxy-type", type, "proxy-ip", words[1], "proxy-port", (guint)atoi(words[2]), NULL);
+    }
+    g_strfreev(words);
+  }
+
   const char *local = getenv("NICE_LOCAL_ADDRESS");
   NiceAddress address;
   if (local != NULL && nice_address_set_from_string(&address, local)) nice_agent_add_local_address(agent, &address);
@@ -91,8 +102,9 @@ int main(int argc, char **argv) {
   g_signal_connect(agent, "candidate-gathering-done", G_CALLBACK(on_gathered), NULL);
   guint stream = nice_agent_add_stream(agent, 1);
   /* In this compatibility libnice takes MRAS's base64 text and uses the octets behind it. */
-  char *user = g_base64_encode((const guchar *)argv[3], strlen(argv[3]));
-  char *password = g_base64_encode((const guchar *)argv[4], strlen(argv[4]));
+  gboolean encoded = getenv("NICE_MRAS") != NULL;
+  char *user = encoded ? g_strdup(argv[3]) : g_base64_encode((const guchar *)argv[3], strlen(argv[3]));
+  char *password = encoded ? g_strdup(argv[4]) : g_base64_encode((const guchar *)argv[4], strlen(argv[4]));
   nice_agent_set_relay_info(agent, stream, NICE_COMPONENT_TYPE_RTP, host, port, user, password, kind);
   nice_agent_attach_recv(agent, stream, NICE_COMPONENT_TYPE_RTP, g_main_loop_get_context(loop), on_receive, NULL);
 

@@ -2,9 +2,13 @@
  * for the time asked and signs off. It never accepts a certificate that would make a user be asked.
  *
  * Usage: sipe-client STATE-FOLDER CA-FOLDER USER@DOMAIN PASSWORD SERVER PORT STAY-SECONDS
+ * SERVER "-": finds its server by Lync Autodiscover. SIPE_AUTHENTICATION: tls-dsk, ntlm (default) or kerberos.
+ * SIPE_PROXY: http|socks5 HOST PORT, the proxy for everything it does.
  * Prints SIGNED-ON, SIGNED-OFF, PROMPT ... or ERROR ...; exit code 0 signed on and off, 2 connection error, 3 certificate prompt,
  * 4 no answer in time. */
 
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <glib.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +18,26 @@
 
 #define SIGN_ON_SECONDS_MAX 20
 #define SIPE_PLUGIN_FOLDER "/usr/lib/purple-2"
+
+/* Debian's libxml2 2.9.14 (its security updates) no longer calls startElement of a handler that says it is SAX2, which is all that sipe has:
+ * it would read no XML at all. This definition comes before libxml2's and calls it with such handlers declared SAX1. */
+typedef struct {
+	void *before[14];
+	void *start_element;
+	void *between[12];
+	unsigned int initialized;
+	void *private_data;
+	void *start_element_ns;
+	void *after[2];
+} SaxHandler;
+
+int xmlSAXUserParseMemory(const SaxHandler *handler, void *data, const char *text, int size)
+{
+	int (*parse)(const SaxHandler *, void *, const char *, int) = (int (*)(const SaxHandler *, void *, const char *, int))dlsym(RTLD_NEXT, "xmlSAXUserParseMemory");
+	SaxHandler copy = *handler;
+	if (copy.start_element != NULL && copy.start_element_ns == NULL) copy.initialized = 1;
+	return parse(&copy, data, text, size);
+}
 
 static GMainLoop *loop;
 static int exit_code = 4;
@@ -103,6 +127,20 @@ static void on_error(PurpleConnection *connection, PurpleConnectionError error, 
 	leave(2);
 }
 
+static void use_proxy(PurpleAccount *account, const char *setting)
+{
+	gchar **words = g_strsplit(setting, " ", 3);
+	PurpleProxyInfo *proxy = purple_proxy_info_new();
+
+	purple_proxy_info_set_type(proxy, g_strcmp0(words[0], "socks5") == 0 ? PURPLE_PROXY_SOCKS5 : PURPLE_PROXY_HTTP);
+	if (words[0] && words[1] && words[2]) {
+		purple_proxy_info_set_host(proxy, words[1]);
+		purple_proxy_info_set_port(proxy, atoi(words[2]));
+	}
+	purple_account_set_proxy_info(account, proxy);
+	g_strfreev(words);
+}
+
 static gboolean give_up(gpointer data)
 {
 	printf("ERROR no answer in time\n");
@@ -126,6 +164,9 @@ int main(int argc, char **argv)
 	loop = g_main_loop_new(NULL, FALSE);
 	purple_util_set_user_dir(argv[1]);
 	purple_debug_set_enabled(TRUE);
+	/* Else sipe does not print what it sends and receives, which tests read. */
+	purple_debug_set_unsafe(TRUE);
+	purple_debug_set_verbose(TRUE);
 	purple_core_set_ui_ops(&core_ops);
 	purple_eventloop_set_ui_ops(&loop_ops);
 	purple_request_set_ui_ops(&request_ops);
@@ -142,9 +183,15 @@ int main(int argc, char **argv)
 
 	account = purple_account_new(argv[3], "prpl-sipe");
 	purple_account_set_password(account, argv[4]);
-	purple_account_set_string(account, "server", g_strdup_printf("%s:%s", argv[5], argv[6]));
-	purple_account_set_string(account, "transport", "tls");
-	purple_account_set_string(account, "authentication", "ntlm");
+	if (strcmp(argv[5], "-") == 0) {
+		/* What found servers are spoken to with is TLS. */
+		purple_account_set_string(account, "transport", "auto");
+	} else {
+		purple_account_set_string(account, "server", g_strdup_printf("%s:%s", argv[5], argv[6]));
+		purple_account_set_string(account, "transport", "tls");
+	}
+	purple_account_set_string(account, "authentication", getenv("SIPE_AUTHENTICATION") ? getenv("SIPE_AUTHENTICATION") : "ntlm");
+	if (getenv("SIPE_PROXY")) use_proxy(account, getenv("SIPE_PROXY"));
 	purple_account_set_bool(account, "sso", FALSE);
 	purple_accounts_add(account);
 	purple_account_set_enabled(account, "sallyport-lab", TRUE);

@@ -16,7 +16,7 @@ export async function compile(name: string, packages: readonly string[]): Promis
   const flags = (await mustRun(['pkg-config', '--cflags', '--libs', ...packages])).split(/\s+/).filter((flag) => flag !== '');
   // A half-written program must never be found by another run.
   const fresh = `${program}.${process.pid}`;
-  await mustRun(['cc', '-O1', '-Wall', '-o', fresh, source, ...flags], { timeoutMs: 60_000 });
+  await mustRun(['cc', '-O1', '-Wall', '-rdynamic', '-o', fresh, source, ...flags], { timeoutMs: 60_000 });
   renameSync(fresh, program);
   return program;
 }

@@ -22,6 +22,10 @@ export interface ConfigChanges {
   /** Puts files into the state folder before the gateway starts, such as an issuer of one's own. */
   readonly prepare?: (stateFolder: string) => void;
   readonly tunnelOnError?: ConfigInput['tunnelOnError'];
+  /** Services besides the transparent ones. */
+  readonly services?: ConfigInput['services'];
+  /** A config of its own in place of the lab's; nothing else here counts then. */
+  readonly whole?: (certificates: LabCertificates, stateFolder: string) => ConfigInput;
 }
 
 /** Names of the lab's services, and the ports whose connections come to them. */
@@ -38,6 +42,7 @@ export const labPolicy = {
 
 /** The whole config; the gateway trusts the lab's root besides the system's. */
 export function labConfig(certificates: LabCertificates, stateFolder: string, changes: ConfigChanges): ConfigInput {
+  if (changes.whole !== undefined) return changes.whole(certificates, stateFolder);
   const acquire = changes.mode;
   const intercept = (service: keyof typeof servicePorts): { ports: number[]; interfaces: string } => ({ ports: [...servicePorts[service]], interfaces: 'lan' });
   return {
@@ -51,6 +56,7 @@ export function labConfig(certificates: LabCertificates, stateFolder: string, ch
       { name: 'http', type: 'http', listen: '[::]:8080', acquire, detectProtocol: true, intercept: intercept('http') },
       { name: 'sip', type: 'tcp-tunnel', listen: '[::]:8061', acquire, detectProtocol: true, intercept: intercept('sip') },
       { name: 'turn', type: 'tcp-tunnel', listen: '[::]:8478', acquire, detectProtocol: true, intercept: intercept('turn') },
+      ...(changes.services ?? []),
     ],
     policy: { ...labPolicy, ...changes.policy },
     upstream: { extraCa: [certificates.rootFile] },

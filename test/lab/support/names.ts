@@ -13,6 +13,8 @@ export const serverNumbers = {
   https: 10, tls12: 11, tls13: 12, expired: 13, 'required-tls12': 14, 'required-tls13': 15, 'optional-tls12': 16, 'optional-tls13': 17,
   untrusted: 18, 'wrong-name': 19,
   sip: 20, 'sip-5061': 21, sipp: 22, turns: 23, av: 24,
+  // A Skype for Business deployment: its web services, its Access Edge, and the name that clients look for first.
+  lync: 25, 'lync-web': 26, lyncdiscoverinternal: 27,
   echo: 30, smtp: 31, ssh: 32, plain: 33, silent: 34, refused: 35, openssl: 36,
   // An address that answers nothing: the gateway itself answers plain http for this host.
   crl: 40,

@@ -38,13 +38,29 @@ export class MsTurnPeer {
   }
 }
 
+export interface NiceOptions {
+  readonly kind: 'tls' | 'tcp';
+  readonly port: number;
+  readonly holdSeconds?: number;
+  /** Base64 as MRAS hands them out; the server's account when absent. */
+  readonly credentials?: { readonly user: string; readonly password: string };
+  readonly proxy?: { readonly type: 'http' | 'socks5'; readonly host: string; readonly port: number };
+}
+
 /** libnice in OC2007R2 mode gathers relayed candidates; code 0 when it got some. Keeps them for `holdSeconds`. */
-export async function runNice(host: Host, options: { readonly kind: 'tls' | 'tcp'; readonly port: number; readonly holdSeconds?: number }): Promise<RunResult> {
+export async function runNice(host: Host, { kind, port, holdSeconds = 0, credentials, proxy }: NiceOptions): Promise<RunResult> {
   const program = await compile('nice-client', ['nice']);
-  const { user, password } = turnAccount;
-  const command = [program, address('av').v4, String(options.port), user, password, options.kind, '10', String(options.holdSeconds ?? 0)];
-  // One local address: else libnice asks for a relay from each address of the host.
-  return host.run(command, { timeoutMs: 40_000, env: { NICE_LOCAL_ADDRESS: network.clients[0] } });
+  const { user, password } = credentials ?? turnAccount;
+  const command = [program, address('av').v4, String(port), user, password, kind, '10', String(holdSeconds)];
+  return host.run(command, {
+    timeoutMs: 40_000,
+    env: {
+      // One local address: else libnice asks for a relay from each address of the host.
+      NICE_LOCAL_ADDRESS: network.clients[0],
+      ...(credentials === undefined ? {} : { NICE_MRAS: '1' }),
+      ...(proxy === undefined ? {} : { NICE_PROXY: `${proxy.type} ${proxy.host} ${proxy.port}` }),
+    },
+  });
 }
 
 /** The demo's client: Allocate, Send, Set Active Destination, data frames and the freeing of the allocation. */

@@ -9,6 +9,7 @@ import type { Logger } from './core/log.ts';
 import { sessionFields } from './core/log.ts';
 import { Dialer } from './handoff/dial.ts';
 import { protocols } from './handoff/protocols.ts';
+import { readProxyUrl } from './handoff/upstream-proxy.ts';
 import { noteDialled, shutDownAll } from './handoff/serve.ts';
 import type { Service } from './handoff/serve.ts';
 import { explicitHttp } from './http/explicit.ts';
@@ -95,6 +96,8 @@ function dialerFor(config: Config): Dialer {
     ownPorts: ownPorts(config),
     allowLocal: config.upstream.allowLocal,
     transparentServices: new Set(config.services.filter(({ acquire, to }) => acquire !== null || to !== null).map(({ name }) => name)),
+    ...(config.upstream.proxy === null ? {} : { proxy: readProxyUrl(config.upstream.proxy) }),
+    dns: config.upstream.dns,
     clock: Date.now,
   });
 }

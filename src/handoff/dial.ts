@@ -1,15 +1,17 @@
 // Dials the destination of a flow: resolves names (cached, single flight), refuses the gateway's own ports, and keeps a connection
 // that detection opened early until a handler takes it.
 
-import { lookup } from 'node:dns/promises';
-import type { LookupAddress } from 'node:dns';
 import { BlockList, isIP } from 'node:net';
 import type { Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { FlowError } from '../core/errors.ts';
+import { FlowError, toFlowError } from '../core/errors.ts';
 import type { Flow, Session } from '../core/flow.ts';
 import type { Limits } from '../core/limits.ts';
 import { connectAny } from './connect-any.ts';
+import { resolverFor } from './resolve.ts';
+import type { Resolve } from './resolve.ts';
+import { openThrough } from './upstream-proxy.ts';
+import type { UpstreamProxy } from './upstream-proxy.ts';
 
 export interface DialOptions {
   readonly limits: Limits;
@@ -19,6 +21,10 @@ export interface DialOptions {
   readonly allowLocal: boolean;
   /** Services whose destination the kernel gave: they may reach local addresses. */
   readonly transparentServices: ReadonlySet<string>;
+  /** Every connection goes through it; it resolves names. Absent: none does. */
+  readonly proxy?: UpstreamProxy;
+  /** Name servers; none: the system's. */
+  readonly dns?: readonly string[];
   clock(): number;
 }
 
@@ -31,7 +37,7 @@ export class Dialer {
 
   constructor(options: DialOptions) {
     this.#options = options;
-    this.#names = new NameCache(options.limits, () => options.clock());
+    this.#names = new NameCache(options.limits, () => options.clock(), resolverFor(options.dns ?? [], options.limits));
   }
 
   /** Opens the connection now; a later `dial` of the same session takes it. Rejects as `dial` does. */
@@ -45,7 +51,7 @@ export class Dialer {
 
   /**
    * A TCP connection to the session's destination, paused, with half-close and without Nagle. Rejects with DNS_FAILED, DIAL_REFUSED,
-   * DIAL_TIMEOUT, DIAL_UNREACHABLE or DIAL_LOOP.
+   * DIAL_TIMEOUT, DIAL_UNREACHABLE, DIAL_LOOP or UPSTREAM_PROXY_FAILED.
    */
   async dial({ session }: Pick<Flow, 'session'>): Promise<Socket> {
     const early = this.#early.get(session);
@@ -68,16 +74,31 @@ export class Dialer {
     if (host === null) throw new FlowError('NO_ORIGINAL_DST');
     const family = isIP(host);
     if (family !== 0) this.#refuseLoop(host, destination.port, service);
+    const { proxy, limits } = this.#options;
+    if (proxy !== undefined) return await this.#openThrough(proxy, { host, port: destination.port });
     const addresses = family === 0 ? await this.#resolve(host, destination.port, service) : [host];
-    const socket = await connectAny(addresses, destination.port, this.#options.limits);
+    const socket = await connectAny(addresses, destination.port, limits);
     destination.ip ??= socket.remoteAddress ?? null;
+    return socket;
+  }
+
+  async #openThrough(proxy: UpstreamProxy, target: { host: string; port: number }): Promise<Socket> {
+    const { limits } = this.#options;
+    let socket: Socket;
+    try {
+      const addresses = isIP(proxy.host) === 0 ? await this.#names.resolve(proxy.host) : [proxy.host];
+      socket = await connectAny(addresses, proxy.port, limits);
+    } catch (caught) {
+      throw new FlowError('UPSTREAM_PROXY_FAILED', `the proxy cannot be reached: ${toFlowError(caught).code}`, caught);
+    }
+    await openThrough(socket, proxy, target, limits);
     return socket;
   }
 
   async #resolve(host: string, port: number, service: string): Promise<string[]> {
     const found = await this.#names.resolve(host);
     let loop: unknown = null;
-    const usable = found.map(({ address }) => address).filter((address) => {
+    const usable = found.filter((address) => {
       try {
         this.#refuseLoop(address, port, service);
         return true;
@@ -140,14 +161,16 @@ function isLocal(ip: string, local: LocalAddresses): boolean {
 class NameCache {
   readonly #limits: Limits;
   readonly #clock: () => number;
-  readonly #known = new Map<string, { untilMs: number; addresses: Promise<LookupAddress[]> }>();
+  readonly #resolve: Resolve;
+  readonly #known = new Map<string, { untilMs: number; addresses: Promise<readonly string[]> }>();
 
-  constructor(limits: Limits, clock: () => number) {
+  constructor(limits: Limits, clock: () => number, ask: Resolve) {
+    this.#resolve = ask;
     this.#limits = limits;
     this.#clock = clock;
   }
 
-  resolve(host: string): Promise<LookupAddress[]> {
+  resolve(host: string): Promise<readonly string[]> {
     const known = this.#known.get(host);
     if (known !== undefined && known.untilMs > this.#clock()) return known.addresses;
     const addresses = this.#ask(host);
@@ -160,11 +183,11 @@ class NameCache {
     return addresses;
   }
 
-  async #ask(host: string): Promise<LookupAddress[]> {
+  async #ask(host: string): Promise<readonly string[]> {
     const expired = Promise.withResolvers<never>();
     const timer = setTimeout(() => expired.reject(new FlowError('DNS_FAILED', `${host}: no answer`)), this.#limits.dnsMs);
     try {
-      return await Promise.race([lookup(host, { all: true, order: 'verbatim' }), expired.promise]);
+      return await Promise.race([this.#resolve(host), expired.promise]);
     } catch (caught) {
       throw caught instanceof FlowError ? caught : new FlowError('DNS_FAILED', host, caught);
     } finally {

@@ -5,9 +5,9 @@ import type { Socket } from 'node:net';
 import { Address, NetworkSet, parseAddress, parseNetwork } from '../core/addresses.ts';
 import { FlowError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
-import { Peek } from './peek.ts';
 import { readProxyHeader } from './proxy-protocol-wire.ts';
 import type { ProxyHeader } from './proxy-protocol-wire.ts';
+import { takeMessage } from './take.ts';
 
 /** Senders whose connections begin with a header. */
 export class ProxySenders {
@@ -28,24 +28,14 @@ export class ProxySenders {
  * Reads the header and takes it off the stream; what follows is still in it. Rejects with PROXY_HEADER_MALFORMED when it is broken, missing
  * or not whole within proxyHeaderMs, with CLIENT_CLOSED_EARLY or RESET_BY_CLIENT when nothing came at all.
  */
-export function takeProxyHeader(raw: Socket, limits: Limits): Promise<ProxyHeader> {
-  return new Promise((resolve, reject) => {
-    const settle = (answer: ProxyHeader | FlowError): void => {
-      clearTimeout(timer);
-      peek.release();
-      if (answer instanceof FlowError) return reject(answer);
-      raw.read(answer.lengthBytes);
-      resolve(answer);
-    };
-    const judge = (): void => {
-      const answer = readProxyHeader(peek.bytes, limits.proxyHeaderBytesMax);
-      if (answer === 'no') settle(new FlowError('PROXY_HEADER_MALFORMED'));
-      else if (answer !== 'more') settle(answer);
-      else if (peek.error !== null) settle(peek.bytes.length > 0 ? new FlowError('PROXY_HEADER_MALFORMED', 'cut off') : new FlowError('RESET_BY_CLIENT', null, peek.error));
-      else if (peek.ended) settle(peek.bytes.length > 0 ? new FlowError('PROXY_HEADER_MALFORMED', 'cut off') : new FlowError('CLIENT_CLOSED_EARLY'));
-    };
-    const timer = setTimeout(() => settle(new FlowError('PROXY_HEADER_MALFORMED', 'not whole within proxyHeaderMs')), limits.proxyHeaderMs);
-    const peek: Peek = new Peek(raw, judge);
-    judge();
-  });
+export async function takeProxyHeader(raw: Socket, limits: Limits): Promise<ProxyHeader> {
+  const taken = await takeMessage(raw, (bytes) => readProxyHeader(bytes, limits.proxyHeaderBytesMax), limits.proxyHeaderMs);
+  switch (taken.kind) {
+    case 'message': return taken.message;
+    case 'ended': throw new FlowError('CLIENT_CLOSED_EARLY');
+    case 'error': throw new FlowError('RESET_BY_CLIENT', null, taken.error);
+    case 'late': throw new FlowError('PROXY_HEADER_MALFORMED', 'not whole within proxyHeaderMs');
+    case 'cut': throw new FlowError('PROXY_HEADER_MALFORMED', 'cut off');
+    case 'no': throw new FlowError('PROXY_HEADER_MALFORMED');
+  }
 }

@@ -151,14 +151,20 @@ labFile('console', async ({ lab, certificates }) => {
       await page().emulateMedia({ colorScheme: 'light' });
     });
 
-    it.runIf(pictures !== undefined)('takes the README\'s picture', async () => {
-      mkdirSync(pictures ?? '', { recursive: true });
-      const view = await show('sessions');
-      await view.setViewportSize({ width: 1200, height: 640 });
-      await view.locator('tbody [role=row]').nth(8).waitFor();
-      await sleep(1_000);
-      await view.screenshot({ path: join(pictures ?? '', 'console.png') });
-    });
+    if (pictures !== undefined) {
+      it('takes the README\'s picture', async () => {
+        mkdirSync(pictures, { recursive: true });
+        await traffic?.calm();
+        await oneOfEach(file, at.gateway);
+        const view = await show('sessions');
+        await view.setViewportSize({ width: 1240, height: 800 });
+        await view.locator('tbody tr', { hasText: 'ms-turn' }).first().click();
+        await view.locator('.details table').first().waitFor();
+        await view.locator('.grid table').focus();
+        await sleep(1_000);
+        await view.screenshot({ path: join(pictures, 'console.png') });
+      });
+    }
 
     it('nothing was asked of others, and nothing went wrong in the page', () => {
       expect((browser?.requested ?? []).filter((url) => !url.startsWith(`${admin}/`) && url !== 'about:blank')).toEqual([]);
@@ -199,7 +205,24 @@ function isOnly(words: readonly string[]): (found: ReadonlySet<string>) => boole
   return (found) => found.size > 0 && [...found].every((word) => words.includes(word));
 }
 
+/** Web, voice, relay and strange traffic, one after the other, and servers that refuse or are refused. */
+async function oneOfEach({ lab: { client }, certificates }: LabFile, { caFile, caFolder }: Gateway): Promise<void> {
+  const strange = { host: address('echo').v4, port: 443, tls: { caFile, name: address('echo').name }, say: [{ text: 'STRANGE words\n' }], untilBytes: 5 };
+  await curl(client, { server: 'https', caFile, http: '2' });
+  await curl(client, { server: 'required-tls13', caFile: certificates.rootFile, more: ['-4', '--cert', certificates.user.certFile, '--key', certificates.user.keyFile] });
+  await curl(client, { server: 'https', caFile, path: '/autodiscover', more: ['-6'] });
+  await runSipe(client, { server: address('sip'), port: 443, caFolder, staySeconds: 0 });
+  await talk(client, strange);
+  await curl(client, { server: 'expired', caFile });
+  await client.run(['curl', '-sS', '-4', `http://${address('plain').name}/`]);
+  await curl(client, { server: 'tls12', caFile });
+  await runMsTurnClient(client, { port: 443 });
+  await curl(client, { server: 'https', caFile, http: '2', more: ['-4'] });
+}
+
 interface Traffic {
+  /** Ends the web requests; phones and relay stay. */
+  calm(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -213,10 +236,7 @@ async function startTraffic({ lab, certificates }: LabFile, gateway: Gateway): P
     runSipe(client, { server: address('sip'), port: 443, caFolder, staySeconds }),
     runNice(client, { kind: 'tls', port: 443, holdSeconds: staySeconds }),
   ];
-  await runMsTurnClient(client, { port: 443 });
-  await curl(client, { server: 'required-tls13', caFile: certificates.rootFile, more: ['-4', '--cert', certificates.user.certFile, '--key', certificates.user.keyFile] });
-  await talk(client, { host: address('echo').v4, port: 443, tls: { caFile, name: address('echo').name }, say: [{ text: 'STRANGE words\n' }], untilBytes: 5 });
-  await curl(client, { server: 'expired', caFile });
+  await oneOfEach({ lab, certificates }, gateway);
   let on = true;
   const visits = (async () => {
     for (let round = 0; on; round += 1) {
@@ -226,10 +246,14 @@ async function startTraffic({ lab, certificates }: LabFile, gateway: Gateway): P
   })();
   await gateway.waitForSession('protocol=sips & state=active & service=https', ({ details }) => details.sip?.registrations.some(({ state }) => state === 'registered') === true, 20_000);
   await gateway.waitForSession('protocol=ms-turn & state=active', ({ details }) => details.turn?.allocations.some(({ result }) => result === 'allocated') === true, 20_000);
+  const calm = async (): Promise<void> => {
+    on = false;
+    await visits;
+  };
   return {
+    calm,
     async stop() {
-      on = false;
-      await visits;
+      await calm();
       await phone.quit();
       await client.stopAll();
       void staying;

@@ -42,6 +42,13 @@ export function destinationText(session) {
   return addressText(sni ?? destination.host ?? destination.ip ?? 'unknown', destination.port);
 }
 
+/** Class of a protocol's badge: families are told apart by colour besides the name. */
+export function badgeClass(protocol) {
+  if (protocol.startsWith('sip')) return 'badge sip';
+  if (/turn|ssltcp/.test(protocol)) return 'badge turn';
+  return /^(http|h2)/.test(protocol) ? 'badge web' : 'badge';
+}
+
 /** A count with thousands apart. */
 export function countText(value) {
   return Math.round(value).toLocaleString('en');

@@ -2,7 +2,7 @@
 
 import { ask } from './api.js';
 import { DataView } from './data-view.js';
-import { addressText, bytesText, countText, destinationText, spanText, timeText } from './format.js';
+import { addressText, badgeClass, bytesText, countText, destinationText, spanText, timeText } from './format.js';
 import { html, useEffect, useRef, useState } from './html.js';
 
 const refreshMs = 2_000;
@@ -42,7 +42,7 @@ function Facts({ api, session, onKill }) {
   const code = error ?? tunnelledOnError;
   const row = code === null ? null : api.errors.get(code);
   return html`
-    <p><span class="badge">${session.protocol}</span> <span class=${`state ${session.state}`}>${session.state}</span> ${session.action ?? 'not decided yet'}
+    <p><span class=${badgeClass(session.protocol)}>${session.protocol}</span> <span class=${`state ${session.state}`}>${session.state}</span> ${session.action ?? 'not decided yet'}
       ${session.state === 'active' && html` <button type="button" class="danger" onClick=${() => onKill(session.id)}>Kill…</button>`}</p>
     ${row !== null && row !== undefined && html`
       <div class="advice"><p><strong>${code}</strong>${error === null ? ' became a tunnel' : ''}: ${row.text}${session.errorDetail !== null && ` (${session.errorDetail})`}</p><p>${row.advice}</p></div>`}
@@ -58,6 +58,9 @@ function Facts({ api, session, onKill }) {
       ['Started', timeText(session.startedAt)],
       ['Ended', session.endedAt === null ? null : `${timeText(session.endedAt)}, after ${spanText(session.endedAt - session.startedAt)}`],
     ]} />
+    ${details.http !== undefined && html`<h3>HTTP</h3><${DataView} value=${details.http} />`}
+    ${details.sip !== undefined && html`<${SipFacts} sip=${details.sip} />`}
+    ${details.turn !== undefined && html`<${TurnFacts} turn=${details.turn} />`}
     <h3>Bytes</h3>
     <${Pairs} rows=${[['From client', bytesText(bytes.fromClient)], ['To server', bytesText(bytes.toUpstream)], ['From server', bytesText(bytes.fromUpstream)], ['To client', bytesText(bytes.toClient)]]} />
     ${(session.sni !== null || tls.client !== null || tls.upstream !== null || session.ja4 !== null) && html`
@@ -72,10 +75,7 @@ function Facts({ api, session, onKill }) {
         ['ALPN offered', session.alpn.join(', ')],
         ['JA3', session.ja3],
         ['JA4', session.ja4],
-      ]} />`}
-    ${details.http !== undefined && html`<h3>HTTP</h3><${DataView} value=${details.http} />`}
-    ${details.sip !== undefined && html`<${SipFacts} sip=${details.sip} />`}
-    ${details.turn !== undefined && html`<${TurnFacts} turn=${details.turn} />`}`;
+      ]} />`}`;
 }
 
 function SipFacts({ sip }) {

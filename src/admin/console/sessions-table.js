@@ -2,7 +2,7 @@
 // arrows move the row, Enter opens it, Delete asks to kill it.
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
-import { addressText, bytesText, countText, destinationText, spanText, timeText } from './format.js';
+import { addressText, badgeClass, bytesText, countText, destinationText, spanText, timeText } from './format.js';
 
 /** Height of a row in pixels: the style sheet's --row. */
 const rowPx = 30;
@@ -13,7 +13,7 @@ const columns = [
   { title: 'Started', name: 'started', text: ({ startedAt }) => timeText(startedAt) },
   { title: 'Client', name: 'client', text: ({ client }) => addressText(client.ip, client.port) },
   { title: 'Destination', name: 'destination', text: destinationText },
-  { title: 'Protocol', name: 'protocol', text: ({ protocol }) => html`<span class="badge">${protocol}</span>` },
+  { title: 'Protocol', name: 'protocol', text: ({ protocol }) => html`<span class=${badgeClass(protocol)}>${protocol}</span>` },
   { title: 'Action', name: 'action', text: ({ action }) => action ?? '–' },
   { title: 'State', name: 'state', text: ({ state, error }) => html`<span class=${`state ${state}`}>${error ?? state}</span>` },
   { title: 'Rule', name: 'rule', text: ({ rule }) => rule ?? '–' },

@@ -156,7 +156,9 @@ async function mint(request: LeafRequest, { issuer, addresses }: Signer, options
     const onlyHost = draft.forHostOnly && request.upstreamFingerprint !== null;
     const identity = sharedKey(request, issuer) + (onlyHost ? hostMark(request) : '');
     options.meter.add('certificates_issued_total', [request.key]);
-    options.issued.note({ serial, issuer: issuer.keyIdHex, identity, host: request.host ?? request.ip, upstream: request.upstreamFingerprint, at: now, notAfter: draft.notAfter });
+    options.issued.note({
+      serial, issuer: issuer.keyIdHex, identity, host: request.host ?? request.ip, names: draft.hostNames, upstream: request.upstreamFingerprint, at: now, notAfter: draft.notAfter,
+    });
     const leaf: Leaf = {
       serial, key: request.key, mirrored: request.upstreamDer !== null,
       certPem: pem('CERTIFICATE', der) + issuer.chainPem, keyPem: key.pem,

@@ -8,7 +8,7 @@ import type { Limits } from '../core/limits.ts';
 import { encode, integer, octets, oid, raw, sequence, tagged, time } from './asn1.ts';
 import type { Der } from './asn1.ts';
 import type { Issuer } from './authority.ts';
-import { leafNames } from './names.ts';
+import { hostNamesIn, leafNames } from './names.ts';
 import { authorityKeyId, extension, keyUsage, oids, publicKeyBits, readCertificate, signed, uri, usage } from './parts.ts';
 import type { CertificateParts } from './parts.ts';
 
@@ -44,6 +44,8 @@ export interface LeafDraft {
   readonly notAfter: number;
   /** The leaf names what was asked for, not all that the server's certificate names: it serves this request only. */
   readonly forHostOnly: boolean;
+  /** Its dNSName entries, lower case. */
+  readonly hostNames: readonly string[];
 }
 
 const hourMs = 3_600_000;
@@ -65,7 +67,7 @@ export function draftLeaf(request: LeafRequest, context: EmulateContext): LeafDr
     tagged(0, integer(2)), integer(serial), raw(issuer.algorithm), raw(issuer.subject), sequence(time(notBefore), time(notAfter)),
     raw(subject ?? emptyName), raw(context.key.info), tagged(3, sequence(...extensions(context, alternatives, subject === null))),
   ));
-  return { serial, toBeSigned, notBefore, notAfter, forHostOnly };
+  return { serial, toBeSigned, notBefore, notAfter, forHostOnly, hostNames: hostNamesIn(alternatives) };
 }
 
 /** The leaf itself, signed in the thread pool where that is worth it. */

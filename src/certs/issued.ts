@@ -12,6 +12,8 @@ export interface IssuedEntry {
   readonly identity: string;
   /** The host it was first asked for, null when none was named. */
   readonly host: string | null;
+  /** dNSName entries of the leaf, lower case: it serves further hosts than the first. */
+  readonly names: readonly string[];
   /** SHA-256 of the server's certificate, hex; null when there was none. */
   readonly upstream: string | null;
   readonly at: number;
@@ -23,7 +25,7 @@ export interface IssuedRecord {
   note(entry: IssuedEntry): void;
   /** Writes what is waiting. */
   flush(): Promise<void>;
-  /** Leaves still valid at `now` that carry this serial (hex) or were made for this host, newest first. */
+  /** Leaves still valid at `now` that carry this serial (hex), were made for this host or name it, newest first. */
   find(serialOrHost: string, now: number): Promise<readonly IssuedEntry[]>;
 }
 
@@ -63,9 +65,16 @@ export function openIssuedRecord(stateDir: string, bytesMax: number, rotates: bo
       const serial = serialOrHost.replace(/^0x|:/gi, '').toLowerCase();
       const host = serialOrHost.toLowerCase().replace(/\.$/, '');
       const text = `${(await readIfThere(older))?.toString() ?? ''}${(await readIfThere(file))?.toString() ?? ''}`;
-      return text.split('\n').map(parse).filter((entry) => entry !== null).filter((entry) => entry.notAfter > now && (entry.serial === serial || entry.host === host)).reverse();
+      return text.split('\n').map(parse).filter((entry) => entry !== null).filter((entry) => entry.notAfter > now && (entry.serial === serial || entry.host === host || namesHost(entry.names, host))).reverse();
     },
   };
+}
+
+/** RFC 9525 section 6.3: a wildcard stands for exactly one label, the leftmost. */
+function namesHost(names: readonly string[], host: string): boolean {
+  const dot = host.indexOf('.');
+  const wildcard = dot > 0 ? `*${host.slice(dot)}` : null;
+  return names.some((name) => name === host || name === wildcard);
 }
 
 function parse(line: string): IssuedEntry | null {
@@ -83,5 +92,6 @@ function isEntry(value: unknown): value is IssuedEntry {
   const text = (field: unknown): boolean => typeof field === 'string';
   const textOrNull = (field: unknown): boolean => field === null || typeof field === 'string';
   const number = (field: unknown): boolean => typeof field === 'number';
-  return has('serial', text) && has('issuer', text) && has('identity', text) && has('host', textOrNull) && has('upstream', textOrNull) && has('at', number) && has('notAfter', number);
+  const texts = (field: unknown): boolean => Array.isArray(field) && field.every(text);
+  return has('serial', text) && has('issuer', text) && has('identity', text) && has('host', textOrNull) && has('names', texts) && has('upstream', textOrNull) && has('at', number) && has('notAfter', number);
 }

@@ -41,6 +41,12 @@ export function leafNames(request: LeafRequest, upstream: CertificateParts | nul
   return { subject, alternatives: fromCommonName(upstream.subject), forHostOnly: false };
 }
 
+/** The dNSName entries of GeneralNames, lower case. */
+export function hostNamesIn(alternatives: Buffer | null): readonly string[] {
+  const entries = alternatives === null ? null : readInside(alternatives, tags.sequence, generalNamesMax);
+  return (entries ?? []).flatMap(({ tag, content }) => (tag === dnsName ? [content.toString('latin1').toLowerCase()] : []));
+}
+
 /** A host as a certificate names it: lower case, without the trailing dot; null when it is no host name. */
 export function hostForName(host: string): string | null {
   const plain = (host.endsWith('.') ? host.slice(0, -1) : host).toLowerCase();

@@ -5,7 +5,7 @@ import { openIssuedRecord } from '../../../src/certs/issued.ts';
 import type { IssuedEntry } from '../../../src/certs/issued.ts';
 import { temporaryFolder } from './helpers.ts';
 
-const entry = (serial: string, more: Partial<IssuedEntry> = {}): IssuedEntry => ({ serial, issuer: 'aa', identity: 'i', host: 'a.example', upstream: null, at: 1, notAfter: 100, ...more });
+const entry = (serial: string, more: Partial<IssuedEntry> = {}): IssuedEntry => ({ serial, issuer: 'aa', identity: 'i', host: 'a.example', names: [], upstream: null, at: 1, notAfter: 100, ...more });
 const fail = (error: unknown): never => {
   throw error;
 };
@@ -19,6 +19,18 @@ it('finds leaves by serial in any spelling and by host, newest first, while they
   for (const spelling of ['4a03', '4A:03', '0x4A03']) expect(await record.find(spelling, 10)).toEqual([entry('4a03', { host: 'b.example' })]);
   expect(await record.find('4a04', 10)).toEqual([]);
   expect(await record.find('nothing', 10)).toEqual([]);
+});
+
+it('finds a leaf by each host it serves, not by the first alone', async () => {
+  const folder = await temporaryFolder();
+  const record = openIssuedRecord(folder, 1 << 20, true, fail);
+  record.note(entry('4a01', { names: ['a.example', 'mail.a.example'] }));
+  record.note(entry('4a02', { host: 'x.b.example', names: ['*.b.example'] }));
+  await record.flush();
+  const found = async (host: string): Promise<string[]> => (await record.find(host, 10)).map(({ serial }) => serial);
+  expect(await found('mail.a.example')).toEqual(['4a01']);
+  expect(await found('Y.B.example.')).toEqual(['4a02']);
+  for (const host of ['b.example', 'y.x.b.example', 'other.a.example', '.b.example', 'example']) expect(await found(host)).toEqual([]);
 });
 
 it('writes by itself after a moment', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { hostForName, leafNames } from '../../../src/certs/names.ts';
+import { hostForName, hostNamesIn, leafNames } from '../../../src/certs/names.ts';
 import type { LeafNames } from '../../../src/certs/names.ts';
 import { name, readCertificate } from '../../../src/certs/parts.ts';
 import type { LeafRequest } from '../../../src/core/flow.ts';
@@ -96,4 +96,10 @@ describe('hostForName', () => {
   it.each(['', '.', 'a..b', '-a.example', 'a b', 'bücher.example', '192.0.2.1', '::1', `${'a'.repeat(64)}.example`, 'a.example\0', `${'a.'.repeat(127)}b`, '*.example'])('refuses %j', (text) => {
     expect(hostForName(text)).toBeNull();
   });
+});
+
+it('hostNamesIn: the DNS names alone, in lower case', () => {
+  expect(hostNamesIn(der.sequence(der.ia5(0x82, 'A.Example'), der.tlv(0x87, Buffer.from('7f000001', 'hex')), der.ia5(0x82, '*.b.example'), der.ia5(0x86, 'sip:x')))).toEqual(['a.example', '*.b.example']);
+  expect(hostNamesIn(null)).toEqual([]);
+  expect(hostNamesIn(Buffer.from('3005', 'hex'))).toEqual([]);
 });

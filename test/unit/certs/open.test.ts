@@ -113,6 +113,16 @@ describe('revocation', () => {
     expect(await certificates.revoke({ target: 'b.example', keep: false, reason: 0 })).toEqual([]);
   });
 
+  it('by any host that the leaf serves, whichever it was made for', async () => {
+    const { certificates } = await openBench();
+    const shared = issueServer(makeRoot('R'), { names: ['a.example', '*.c.example'], days: 60 }).der;
+    for (const host of ['b.c.example', 'a.example']) {
+      const { serial } = await certificates.certFor(requestFor(shared, { host: 'first.c.example' }));
+      expect(await certificates.revoke({ target: host, keep: false, reason: 0 })).toContain(serial);
+    }
+    expect(await certificates.revoke({ target: 'c.example', keep: false, reason: 0 })).toEqual([]);
+  });
+
   it('goes on serving what is to be kept, with a staple that says revoked', async () => {
     const { certificates } = await openBench();
     const leaf = await certificates.certFor(requestFor(server));

@@ -11,7 +11,7 @@ const now = 1_800_000_000_000;
 async function parts(): Promise<RevokeParts> {
   const folder = await temporaryFolder();
   const issued = openIssuedRecord(folder, 1 << 20, true, () => undefined);
-  for (const serial of ['4a01', '4a02']) issued.note({ serial, issuer: 'aa', identity: `i${serial}`, host: 'a.example', upstream: null, at: now, notAfter: now + day });
+  for (const serial of ['4a01', '4a02']) issued.note({ serial, issuer: 'aa', identity: `i${serial}`, host: 'a.example', names: ['a.example'], upstream: null, at: now, notAfter: now + day });
   await issued.flush();
   return { issuers: [await makeIssuer(), await makeIssuer()], ledger: await openLedger(folder, 100), issued, leafDaysMax: 90, now };
 }

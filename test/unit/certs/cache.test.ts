@@ -73,6 +73,17 @@ describe('certFor', () => {
     expect(counts['certificates_issued_total{ec}']).toBe(5);
   });
 
+  it('a large one keeps what is in use, however many others come and go', async () => {
+    const { certificates } = await openBench({ limits: limitsWith({ identitiesMax: 32 }) });
+    const ask = (host: string) => certificates.certFor(requestFor(null, { host }));
+    const [busy, idle] = [await ask('busy'), await ask('idle')];
+    for (let at = 0; at < 100; at += 1) {
+      await ask(`passing-${at}`);
+      expect(await ask('busy')).toBe(busy);
+    }
+    expect(await ask('idle')).not.toBe(idle);
+  });
+
   it('refuses beyond the queue, and recovers', async () => {
     const { certificates, counts } = await openBench({ limits: limitsWith({ mintQueueMax: 2 }), issuer: { newKey: 'rsa' } });
     const results = await Promise.allSettled(['a', 'b', 'c'].map((host) => certificates.certFor(requestFor(null, { host }))));

@@ -40,7 +40,8 @@ export interface DataPlaneParts {
   /** Processes that share the listeners; 1 when this is the only one. */
   readonly workers: number;
   readonly pool: SharedPool | null;
-  readonly learned: LearnedView;
+  /** Absent: nothing is learned. */
+  readonly learned?: LearnedView;
 }
 
 export interface DataPlane {
@@ -134,10 +135,10 @@ function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admis
       dropEarly: (session) => dialer.drop(session),
       noteRefusal(session, code) {
         parts.log.info({ ...sessionFields(session), code }, 'the client refused the emulated certificate');
-        if (learns) parts.learned.refused(session, code);
+        if (learns) parts.learned?.refused(session, code);
       },
-      noteAccepted: (session) => { if (learns) parts.learned.accepted(session); },
-      learnedBypass: (session) => (learns ? parts.learned.bypass(session) : null),
+      noteAccepted: (session) => { if (learns) parts.learned?.accepted(session); },
+      learnedBypass: (session) => (learns ? (parts.learned?.bypass(session) ?? null) : null),
     },
   };
 }

@@ -82,7 +82,22 @@ export function returnedFields(raw: readonly Buffer[]): [string, string][] | nul
   return fields.filter(([name]) => !hopByHop.has(name.toLowerCase()) && !named.has(name.toLowerCase()));
 }
 
-/** The one value of a field in lower case, null without it. */
+/** Hops that a request may still go, null where it does not say. */
+export function maxForwards(fields: readonly string[]): number | null {
+  const at = fields.findIndex((field, index) => index % 2 === 0 && field.toLowerCase() === 'max-forwards');
+  const value = at < 0 ? undefined : fields[at + 1];
+  return value !== undefined && /^\d{1,9}$/.test(value) ? Number(value) : null;
+}
+
+/** One hop less, where the method counts hops (RFC 9110 section 7.6.2). */
+export function lessForwards(fields: string[], method: string): void {
+  if (method !== 'OPTIONS' && method !== 'TRACE') return;
+  const left = maxForwards(fields);
+  const at = fields.findIndex((field, index) => index % 2 === 0 && field.toLowerCase() === 'max-forwards');
+  if (left !== null) fields[at + 1] = String(left - 1);
+}
+
+/** The first value of a field whose name is given in lower case, null without it. */
 export function fieldValue(fields: readonly [string, string][], name: string): string | null {
   return fields.find(([known]) => known.toLowerCase() === name)?.[1] ?? null;
 }

@@ -13,7 +13,7 @@ import { ReissuedExchange } from './forward-exchange.ts';
 import { loginOf, withChallenge } from './forward-login.ts';
 import type { LoginWanted } from './forward-login.ts';
 import { Origins } from './forward-origins.ts';
-import { forwardedFields, httpTarget } from './forward-target.ts';
+import { forwardedFields, httpTarget, lessForwards, maxForwards } from './forward-target.ts';
 import type { Target } from './forward-target.ts';
 import { persists, requestHost } from './head-rules.ts';
 import { isFault } from './head.ts';
@@ -37,7 +37,7 @@ export interface ConnectRequest {
   readonly accept: string | null;
 }
 
-/** Answers CONNECT requests of the conversation; what it throws ends the flow. */
+/** What comes after a request. */
 type Step = 'next' | 'close' | ConnectRequest;
 
 /**
@@ -129,7 +129,7 @@ class Conversation {
     if (head.method !== 'CONNECT' && host !== null && this.#deps.revocation.isHost(host)) return await this.#answerInBand(head, host);
     if (this.#inBandOnly) return this.#refuse(head, misdirected, false);
     const revocationTunnel = head.method === 'CONNECT' && this.#deps.revocation.isHost(head.target);
-    if (!revocationTunnel && !(await this.#loggedIn(read))) return this.#askLogin(head);
+    if (!revocationTunnel && !(await this.#loggedIn(read))) return this.#refuse(head, loginWanted, true);
     if (head.method === 'CONNECT') return { target: head.target, accept: head.accept };
     if (head.target === '*' || this.#isLastHop(read)) return this.#answerOptions(head);
     const target = httpTarget(head.method, head.target);
@@ -147,11 +147,6 @@ class Conversation {
     this.#flow.session.user = said.user;
     if (this.#outcome?.code === 'AUTH_REQUIRED') this.#outcome = null;
     return true;
-  }
-
-  #askLogin(head: Head): Step {
-    const refusal: Refusal = { code: 'AUTH_REQUIRED', detail: null, rule: null, status: null };
-    return this.#refuse(head, refusal, true);
   }
 
   /** OPTIONS and TRACE that may go no further (RFC 9110 section 7.6.2). */
@@ -291,6 +286,7 @@ class Conversation {
 }
 
 const badGateway = 502;
+const loginWanted: Refusal = { code: 'AUTH_REQUIRED', detail: null, rule: null, status: null };
 const continueBytes = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
 const originForm: Refusal = {
   code: 'HTTP_MALFORMED', rule: null, status: 400,
@@ -298,17 +294,3 @@ const originForm: Refusal = {
 };
 const notForwarded: Refusal = { code: 'HTTP_MALFORMED', rule: null, status: 400, detail: 'the proxy forwards http://host/path; for everything else use CONNECT host:port' };
 const misdirected: Refusal = { code: 'REQUEST_DENIED', rule: null, status: 421, detail: 'only revocation data is served under this name' };
-
-function maxForwards(fields: readonly string[]): number | null {
-  const at = fields.findIndex((field, index) => index % 2 === 0 && field.toLowerCase() === 'max-forwards');
-  const value = at < 0 ? undefined : fields[at + 1];
-  return value !== undefined && /^\d{1,9}$/.test(value) ? Number(value) : null;
-}
-
-/** One hop less, where the method counts hops. */
-function lessForwards(fields: string[], method: string): void {
-  if (method !== 'OPTIONS' && method !== 'TRACE') return;
-  const left = maxForwards(fields);
-  const at = fields.findIndex((field, index) => index % 2 === 0 && field.toLowerCase() === 'max-forwards');
-  if (left !== null) fields[at + 1] = String(left - 1);
-}

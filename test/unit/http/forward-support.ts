@@ -1,13 +1,16 @@
 // An explicit proxy for tests, on loopback: real sockets, a policy of functions, names that all lead to 127.0.0.1. What is inside CONNECT
 // is echoed by nobody here: the flow that comes back is kept for the test to look at.
 
+import { createServer } from 'node:http';
+import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import net from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import { afterEach } from 'vitest';
 import { FlowError } from '../../../src/core/errors.ts';
 import type { EntryDeps, Flow, HttpFacts, RequestVerdict, Session } from '../../../src/core/flow.ts';
 import { explicitHttp } from '../../../src/http/explicit.ts';
 import type { ForwardOptions } from '../../../src/http/forward.ts';
-import { connect, depsFor, receive, sessionFor } from './harness.ts';
+import { connect, depsFor, receive, sessionFor, startRawOrigin } from './harness.ts';
 import type { DepsOptions } from './harness.ts';
 
 export interface ProxyOptions extends Partial<ForwardOptions>, Omit<DepsOptions, 'dial' | 'http'> {
@@ -101,3 +104,42 @@ export async function startProxy(options: ProxyOptions = {}): Promise<Proxy> {
     },
   };
 }
+
+/** What a test must close; done after each. */
+export const closing: (() => void)[] = [];
+afterEach(() => {
+  for (const close of closing.splice(0)) close();
+});
+
+/** A proxy that is closed after the test. */
+export async function proxyWith(options: ProxyOptions = {}): Promise<Proxy> {
+  const proxy = await startProxy(options);
+  closing.push(() => proxy.close());
+  return proxy;
+}
+
+/** A server of Node's own, with the number of its connections. */
+export async function originWith(listener: RequestListener): Promise<{ port: number; connections: () => number; server: Server }> {
+  const server = createServer(listener);
+  let connections = 0;
+  server.on('connection', () => { connections += 1; });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  closing.push(() => { server.close(); server.closeAllConnections(); });
+  return { port: (server.address() as AddressInfo).port, connections: () => connections, server };
+}
+
+/** A server of fixed bytes. */
+export async function rawOrigin(answer: string, when = (text: string): boolean => text.includes('\r\n\r\n')): Promise<{ port: number; received(): string }> {
+  const origin = await startRawOrigin(answer, when);
+  closing.push(() => origin.close());
+  return origin;
+}
+
+/** Whether a response has come whose body ends in `done`. */
+export const whole = (text: string): boolean => /\r\n\r\n[\s\S]*done/.test(text);
+/** All of a body. */
+export const bodyOf = async (message: IncomingMessage): Promise<Buffer> => {
+  const parts: Buffer[] = [];
+  for await (const part of message) if (Buffer.isBuffer(part)) parts.push(part);
+  return Buffer.concat(parts);
+};

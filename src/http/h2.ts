@@ -271,11 +271,12 @@ function calm(socket: Socket): Promise<void> {
 
 /**
  * Node 24: a session takes a socket's handle as it is. One that is paused stays silent, and one with allowHalfOpen hears of
- * its peer's end and goes on for ever. What was put back into the socket is taken by the session before the socket flows.
+ * its peer's end and goes on for ever. What was put back into the socket is taken by the session in the next tick, before the socket
+ * flows: from a flowing one it would be taken piece by piece, and a session that ends over one piece throws, uncaught, over the next.
  */
 function startReading(socket: Socket): void {
   socket.on('end', () => socket.end());
-  socket.resume();
+  process.nextTick(() => socket.resume());
 }
 
 /** nghttp2's own guard is the second one: ours names the limit and is met first. */

@@ -1,0 +1,28 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http2';
+import { connect } from 'node:net';
+import { expect, test } from 'vitest';
+import { exchangeHttp2 } from '../../../src/http/h2.ts';
+import { portOf, socketPair } from '../../support/pair.ts';
+import { depsFor, sessionFor } from './harness.ts';
+
+// Node 24 hands what a socket has buffered to a session piece by piece while the socket flows, and throws past all handlers when the
+// session ends over the first piece: any client could end the process.
+test('bytes that break the session, followed by more in the buffer, end the flow alone', async () => {
+  const origin = createServer().listen(0, '127.0.0.1');
+  origin.on('sessionError', () => {});
+  await once(origin, 'listening');
+  for (let run = 0; run < 3; run += 1) {
+    const { near, far, destroy } = await socketPair();
+    const upstream = connect(portOf(origin), '127.0.0.1');
+    upstream.on('error', () => {});
+    await once(upstream, 'connect');
+    for (const piece of [Buffer.alloc(20_000, 'y'), Buffer.alloc(20_000, 'x'), Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nbroken')]) far.unshift(piece);
+    const flow = { session: sessionFor(), raw: far, client: far, upstream, depth: 1, insideTls: false, repliedBytes: 0 };
+    const outcome = exchangeHttp2(flow, depsFor({ limits: { lingerMs: 200 } })).catch((error: unknown) => error);
+    near.resume();
+    expect(await outcome).toMatchObject({ code: 'HTTP2_PROTOCOL' });
+    destroy();
+  }
+  origin.close();
+});

@@ -53,7 +53,7 @@ export async function measureCerts(effort: CertsEffort): Promise<MeasuredCerts[]
     const source = servers();
     const cases: readonly Case[] = [
       ...(['ec', 'rsa'] as const).flatMap((leafKey) => [minting(`EC issuer, ${leafKey.toUpperCase()} leaf`, ec, leafKey, source, effort), minting(`RSA issuer, ${leafKey.toUpperCase()} leaf`, rsa, leafKey, source, effort)]),
-      hitting('a leaf that is held, among thousands', ec, source, effort),
+      hitting('a leaf that is held, beside all others', ec, source, effort),
       signing('for scale: one RSA-2048 signature and nothing else', 'rsa', effort), signing('for scale: one P-256 signature and nothing else', 'ec', effort),
     ];
     return await inTurns(cases, effort.rounds);
@@ -142,6 +142,11 @@ async function open(stateDir: string, newKey: LeafKeyType): Promise<Certificates
   return certificates;
 }
 
+/** Measures and answers the table as text; `isSmoke`: in a second, to show that it works. */
+export async function benchCerts(isSmoke: boolean): Promise<string> {
+  return `Emulated certificates: issuing, and a hit in the cache\n${table(await measureCerts(isSmoke ? smoke : full))}`;
+}
+
 function table(rows: readonly MeasuredCerts[]): string {
   const cells = [['', 'per second', 'µs each', 'lowest', 'highest'], ...rows.map(({ what, perSecond, microsecondsEach, lowestPerSecond, highestPerSecond }) =>
     [what, perSecond.toFixed(0), microsecondsEach.toFixed(microsecondsEach < 10 ? 2 : 0), lowestPerSecond.toFixed(0), highestPerSecond.toFixed(0)])];
@@ -151,5 +156,5 @@ function table(rows: readonly MeasuredCerts[]): string {
 
 if (import.meta.main) {
   const { values } = parseArgs({ options: { smoke: { type: 'boolean', default: false } } });
-  process.stdout.write(`${table(await measureCerts(values.smoke ? smoke : full))}\n`);
+  process.stdout.write(`${await benchCerts(values.smoke)}\n`);
 }

@@ -38,7 +38,7 @@ export const network = {
 } as const;
 
 /** Names that clients resolve to IPv4 alone: for clients that prefer IPv6 and cannot be talked out of it. */
-export const v4Names: ReadonlySet<ServerName> = new Set(['sip-5061']);
+export const v4Names: ReadonlySet<ServerName> = new Set(['sip-5061', 'lync', 'lync-web', 'lyncdiscoverinternal']);
 
 /** The text of a hosts file that knows every lab name. */
 export function hostsFile(): string {

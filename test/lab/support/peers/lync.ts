@@ -39,6 +39,10 @@ export class LyncServer {
     return new LyncServer(await host.spawn('lync', [process.execPath, join(import.meta.dirname, '../../peers/lync-server.ts'), JSON.stringify(plan)], { says: /^ready$/m, readyMs: 20_000 }));
   }
 
+  async stop(): Promise<void> {
+    await this.#program.stop();
+  }
+
   /** What it saw since the last call, once `connections` SIP connections have ended. */
   async records(connections: number): Promise<{ readonly web: readonly WebRequestRecord[]; readonly sip: readonly SipRecord[] }> {
     const fresh = (): (WebRequestRecord | SipRecord)[] => this.#program.output().split('\n').filter((line) => line.startsWith('{')).slice(this.#read).map((line): WebRequestRecord | SipRecord => JSON.parse(line));

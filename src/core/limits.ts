@@ -86,6 +86,7 @@ export const limitTable = {
   issuersFetchedMax: count(1_000, 0, 100_000, 'Addresses of issuers remembered, with what was there.'),
   issuerCacheMs: ms(1 * day, 0, 30 * day, 'How long a fetched issuer is believed to be the one at its address.'),
   revocationWaitMs: ms(1 * second, 0, 1 * minute, 'How long a first flow waits for the revocation state of a server\'s certificate; the check goes on without it.'),
+  revocationHeadStartMs: ms(200, 0, 1 * minute, 'Head start of one responder or CRL of a certificate before the next is asked as well.'),
   revocationFetchMs: ms(10 * second, 100, 5 * minute, 'Fetching one CRL or OCSP answer.'),
   revocationRetryMs: ms(1 * minute, 0, 1 * day, 'Pause before a revocation state or an issuer that could not be had is asked for again.'),
   revocationCacheMs: ms(4 * day, 0, 30 * day, 'How long a revocation state is believed at most; its own end may come first.'),

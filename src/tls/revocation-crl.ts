@@ -44,7 +44,7 @@ export function proveCrl(bytes: Buffer, issuer: X509Certificate, now: number): P
   if (name?.whole.equals(above.subject) !== true || from === null || until === null || from > now + skewMs || until < now - skewMs) return null;
   const wrapped = more.find(({ tag }) => tag === tags.constructed(0));
   const scope = wrapped === undefined ? null : scopeOf(wrapped);
-  if (scope === 'unusable' || !isSignedBy(list.whole, algorithm, signature, issuer.publicKey)) return null;
+  if (scope === 'unusable' || !isSignedBy(list.whole, algorithm, signature, issuer)) return null;
   const entries = more.find(({ tag }) => tag === tags.sequence)?.content ?? Buffer.alloc(0);
   return { bytes, entries, untilMs: until, scope };
 }

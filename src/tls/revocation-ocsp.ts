@@ -45,7 +45,7 @@ export function judgeOcspAnswer(answer: Buffer, certificate: X509Certificate, is
   const single = singlesOf(data)?.find((one) => isAbout(one, id));
   const proven = single === undefined ? null : stateOf(single, now);
   if (proven === null) return null;
-  const signed = signersOf(certificates, issuer, now).some((signer) => isSignedBy(data.whole, algorithm, signature, signer.publicKey));
+  const signed = signersOf(certificates, issuer, now).some((signer) => isSignedBy(data.whole, algorithm, signature, signer));
   return signed ? proven : null;
 }
 

@@ -2,7 +2,7 @@
 // what CAs sign besides certificates. It answers null or false for what it cannot follow and never throws on input.
 
 import { verify } from 'node:crypto';
-import type { KeyObject, X509Certificate } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
 import { readElement, readElements, readInside, readOid, tags } from '../core/der.ts';
 import type { Element } from '../core/der.ts';
 import { extensionOids, extensionsOf } from './extensions.ts';
@@ -59,13 +59,14 @@ const hashes: ReadonlyMap<string, string | null> = new Map([
   ['1.3.101.112', null], ['1.3.101.113', null],
 ]);
 
-/** Whether a key made the signature on some bytes. `algorithm` is the AlgorithmIdentifier, `signature` the BIT STRING. */
-export function isSignedBy(bytes: Buffer, algorithm: Element, signature: Element, key: KeyObject): boolean {
+/** Whether a certificate's key made the signature on some bytes. `algorithm` is the AlgorithmIdentifier, `signature` the BIT STRING. */
+export function isSignedBy(bytes: Buffer, algorithm: Element, signature: Element, signer: X509Certificate): boolean {
   const named = readElement(algorithm.content);
   const hash = named?.tag === tags.oid ? hashes.get(readOid(named.content) ?? '') : undefined;
   if (hash === undefined || signature.tag !== tags.bits || signature.content[0] !== 0) return false;
   try {
-    return verify(hash, bytes, key, signature.content.subarray(1));
+    // Asking for a key of a kind that is not known throws too.
+    return verify(hash, bytes, signer.publicKey, signature.content.subarray(1));
   } catch {
     return false;
   }

@@ -106,31 +106,29 @@ export class RevocationChecker {
     return asked;
   }
 
+  /** Responders first, then lists, each with a head start over the next: the first proof counts. */
   async #askNow(certificate: X509Certificate, issuer: X509Certificate): Promise<ProvenState | null> {
     const fields = fieldsOf(certificate);
     if (fields === null) return null;
-    return await this.#askOcsp(fields, certificate, issuer) ?? await this.#askCrls(fields, certificate, issuer);
+    const { ocspUrls, crlUrls } = fields;
+    return await firstProof([
+      ...ocspUrls.slice(0, urlsMax).map((url) => () => this.#askOcsp(url, certificate, issuer)),
+      ...crlUrls.slice(0, urlsMax).map((url) => () => this.#askCrl(url, fields, certificate, issuer)),
+    ], this.#limits.revocationHeadStartMs);
   }
 
-  async #askOcsp({ ocspUrls }: CertificateFields, certificate: X509Certificate, issuer: X509Certificate): Promise<ProvenState | null> {
-    const bytes = ocspUrls.length === 0 ? null : ocspRequest(certificate, issuer);
+  async #askOcsp(url: string, certificate: X509Certificate, issuer: X509Certificate): Promise<ProvenState | null> {
+    const bytes = ocspRequest(certificate, issuer);
     if (bytes === null) return null;
     const bounds = { bytesMax: this.#limits.serverOcspBytesMax, timeMs: this.#limits.revocationFetchMs };
-    for (const url of ocspUrls.slice(0, urlsMax)) {
-      const answer = await this.#fetcher.fetch(url, bounds, { type: 'application/ocsp-request', bytes });
-      const proven = answer === null ? null : judgeOcspAnswer(answer, certificate, issuer, this.#clock());
-      if (proven !== null) return proven;
-    }
-    return null;
+    const answer = await this.#fetcher.fetch(url, bounds, { type: 'application/ocsp-request', bytes });
+    return answer === null ? null : judgeOcspAnswer(answer, certificate, issuer, this.#clock());
   }
 
-  async #askCrls({ crlUrls, serial }: CertificateFields, certificate: X509Certificate, issuer: X509Certificate): Promise<ProvenState | null> {
-    for (const url of crlUrls.slice(0, urlsMax)) {
-      const crl = await this.#crlAt(url, issuer);
-      if (crl === null || !coversCertificate(crl, url, certificate.ca)) continue;
-      return { state: listsSerial(crl, serial) ? 'revoked' : 'good', untilMs: crl.untilMs };
-    }
-    return null;
+  async #askCrl(url: string, { serial }: CertificateFields, certificate: X509Certificate, issuer: X509Certificate): Promise<ProvenState | null> {
+    const crl = await this.#crlAt(url, issuer);
+    if (crl === null || !coversCertificate(crl, url, certificate.ca)) return null;
+    return { state: listsSerial(crl, serial) ? 'revoked' : 'good', untilMs: crl.untilMs };
   }
 
   async #crlAt(url: string, issuer: X509Certificate): Promise<ProvenCrl | null> {
@@ -185,6 +183,37 @@ export class RevocationChecker {
       clearTimeout(timer);
     }
   }
+}
+
+type Attempt = () => Promise<ProvenState | null>;
+
+/** Makes attempts in order, the next when one has failed or its head start is over. Resolves with the first proof, or null when all have failed. */
+function firstProof(attempts: readonly Attempt[], headStartMs: number): Promise<ProvenState | null> {
+  return new Promise((resolve) => {
+    let started = 0;
+    let failed = 0;
+    const next = (): void => {
+      const attempt = attempts[started];
+      if (attempt === undefined) {
+        if (failed === attempts.length) resolve(null);
+        return;
+      }
+      started += 1;
+      const timer = setTimeout(next, headStartMs);
+      void attempt().then((proven) => {
+        clearTimeout(timer);
+        // The timers of earlier attempts may have started others: what they bring comes too late to count.
+        if (proven !== null) {
+          started = attempts.length;
+          resolve(proven);
+          return;
+        }
+        failed += 1;
+        next();
+      });
+    };
+    next();
+  });
 }
 
 function pathKey(print: string): string {

@@ -71,6 +71,22 @@ describe('what is asked', () => {
     }
   });
 
+  test('a responder that is silent has a head start, no more', async () => {
+    const serial = Buffer.from('4a80', 'hex');
+    const leaf = leafWith({ serial, ocspUrls: [serve('silence'), serve('silence')], crlUrls: [serve(crlOf(root, { revoked: [serial] }))] });
+    const startedAt = performance.now();
+    expect(await stateOf(leaf, checker(limitsWith({ revocationHeadStartMs: 50, revocationFetchMs: 1_500 })))).toBe('revoked');
+    expect(performance.now() - startedAt).toBeGreaterThan(90);
+    expect(performance.now() - startedAt).toBeLessThan(700);
+  });
+
+  test('a responder that answers in its head start is the only one asked', async () => {
+    const crl = serve(crlOf(root));
+    await stateOf(ocspLeaf('good', { crlUrls: [crl] }), checker(limitsWith({ revocationHeadStartMs: 400 })));
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(server.requests).not.toContain(`GET ${new URL(crl).pathname}`);
+  });
+
   test('nobody to ask, and nobody who answers', async () => {
     expect(await stateOf(leafWith({}))).toBe('unknown');
     expect(await stateOf(leafWith({ ocspUrls: [serve(500)], crlUrls: [serve(404), 'http://127.0.0.1:1/x'] }))).toBe('unknown');

@@ -13,6 +13,8 @@ export const labPackages: Readonly<Record<string, string>> = {
   curl: '/usr/bin/curl',
   python3: '/usr/bin/python3',
   tcpdump: '/usr/bin/tcpdump',
+  prometheus: '/usr/bin/promtool',
+  tshark: '/usr/bin/tshark',
   'gnutls-bin': '/usr/bin/gnutls-cli',
   'default-jdk-headless': '/usr/bin/javac',
   'firefox-esr': '/usr/bin/firefox-esr',

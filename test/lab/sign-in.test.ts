@@ -7,6 +7,7 @@ import type { Session } from '../../src/core/flow.ts';
 import type { RunResult } from '../support/program.ts';
 import type { SipRecord } from './peers/lync-sip.ts';
 import { startCapture, type CapturedConnection } from './support/capture.ts';
+import { modes, type Mode } from './support/config.ts';
 import { explicitPorts, skypeExample } from './support/example.ts';
 import type { Gateway } from './support/gateway.ts';
 import { address, network } from './support/names.ts';
@@ -17,15 +18,18 @@ import { gatewayFor, labFile } from './support/suite.ts';
 
 const av = address('av');
 const proxyHost = network.gatewayToClient.v4;
-const routes = [
-  { route: 'REDIRECT', mode: 'redirect', proxy: null },
-  { route: 'TPROXY', mode: 'tproxy', proxy: null },
-  { route: 'CONNECT', mode: 'redirect', proxy: { type: 'http', host: proxyHost, port: explicitPorts.http } },
-  { route: 'SOCKS', mode: 'redirect', proxy: { type: 'socks5', host: proxyHost, port: explicitPorts.socks5 } },
-] as const;
+/** The ways through a gateway; the explicit ones are the same whatever the transparent one is. */
+const routes: Readonly<Record<Mode, readonly { readonly route: string; readonly proxy: Proxy }[]>> = {
+  redirect: [
+    { route: 'REDIRECT', proxy: null },
+    { route: 'CONNECT', proxy: { type: 'http', host: proxyHost, port: explicitPorts.http } },
+    { route: 'SOCKS', proxy: { type: 'socks5', host: proxyHost, port: explicitPorts.socks5 } },
+  ],
+  tproxy: [{ route: 'TPROXY', proxy: null }],
+};
 /** pidgin-sipe closes its socket while answers to its last words are on the way. */
 const leftOrReset = expect.toBeOneOf([null, 'RESET_BY_CLIENT']);
-type Proxy = (typeof routes)[number]['proxy'];
+type Proxy = { readonly type: 'http' | 'socks5'; readonly host: string; readonly port: number } | null;
 
 interface SignIn {
   readonly result: RunResult;
@@ -101,70 +105,72 @@ labFile('Skype for Business sign-in', async () => { /* Each suite has a deployme
     return session;
   };
 
-  describe.each(routes)('through $route', ({ mode, proxy }) => {
-    deployment(443, 443);
+  describe.each(modes)('acquired by %s', (mode) => {
     const at = gatewayFor(file, { mode, whole: skypeExample(mode) });
-    let signed: SignIn;
 
-    it('signs in by autodiscovery and TLS-DSK, with every signature intact', async () => {
-      signed = await signIn(at.gateway, proxy);
-      expectWhole(signed);
-    });
+    describe.each(routes[mode])('through $route', ({ proxy }) => {
+      deployment(443, 443);
+      let signed: SignIn;
 
-    it('every session says what it was', () => {
-      const { sessions } = signed;
-      const of = (protocol: string): Session[] => sessions.filter((session) => session.protocol === protocol);
-      const [secure, explicit] = [proxy === null ? 'https' : proxy.type === 'http' ? 'proxy' : 'socks', proxy === null ? [] : [proxy.type === 'http' ? 'http-explicit' : 'socks']];
-      // Autodiscovery and the web services, which the client asks on one connection; and plain HTTP besides.
-      expect(of('https').length).toBeGreaterThanOrEqual(2);
-      for (const session of of('https')) expect(session).toMatchObject({ service: secure, chain: [...explicit, 'tls', 'https'], action: 'intercept', error: null, tls: { upstream: { name: 'verified' }, leaf: { mirrored: true } } });
-      expect(of('http').length).toBeGreaterThanOrEqual(1);
-      const [sips, ...more] = of('sips').filter(({ details }) => details.sip?.registrations[0]?.state === 'removed');
-      expect(more).toEqual([]);
-      expect(sips).toMatchObject({
-        service: secure, chain: [...explicit, 'tls', 'sips'], action: 'intercept', error: leftOrReset, destination: { port: 443 }, sni: address('lync').name,
-        details: { sip: {
-          registrations: [{ aor: `sip:${lyncUser}`, scheme: 'TLS-DSK', epid: expect.any(String), userAgent: expect.stringContaining('Sipe/'), offered: ['TLS-DSK'], rounds: expect.any(Number) }],
-          mras: { requested: 1, granted: 1, failed: 0 }, subscriptions: [{ event: 'vnd-microsoft-provisioning-v2' }], server: 'RTC/6.0', msKeepAliveSeconds: 300, opaque: null,
-        } },
+      it('signs in by autodiscovery and TLS-DSK, with every signature intact', async () => {
+        signed = await signIn(at.gateway, proxy);
+        expectWhole(signed);
       });
-      // Credentials of the relay are nobody's business.
-      expect(JSON.stringify(sessions)).not.toContain(Buffer.from(turnAccount.password).toString('base64'));
-    });
 
-    it('libnice gets a relay with the credentials that MRAS gave, nothing decrypted', async () => {
-      const session = await relayed(at.gateway, proxy, signed.result);
-      expect(session).toMatchObject({
-        protocol: 'ms-turn', action: 'handoff', error: null, tls: { client: null, upstream: null, leaf: null },
-        details: { turn: { allocations: [{ user: turnAccount.user, realm: turnAccount.realm, result: 'allocated' }], opaque: null } },
+      it('every session says what it was', () => {
+        const { sessions } = signed;
+        const of = (protocol: string): Session[] => sessions.filter((session) => session.protocol === protocol);
+        const [secure, explicit] = [proxy === null ? 'https' : proxy.type === 'http' ? 'proxy' : 'socks', proxy === null ? [] : [proxy.type === 'http' ? 'http-explicit' : 'socks']];
+        // Autodiscovery and the web services, which the client asks on one connection; and plain HTTP besides.
+        expect(of('https').length).toBeGreaterThanOrEqual(2);
+        for (const session of of('https')) expect(session).toMatchObject({ service: secure, chain: [...explicit, 'tls', 'https'], action: 'intercept', error: null, tls: { upstream: { name: 'verified' }, leaf: { mirrored: true } } });
+        expect(of('http').length).toBeGreaterThanOrEqual(1);
+        const [sips, ...more] = of('sips').filter(({ details }) => details.sip?.registrations[0]?.state === 'removed');
+        expect(more).toEqual([]);
+        expect(sips).toMatchObject({
+          service: secure, chain: [...explicit, 'tls', 'sips'], action: 'intercept', error: leftOrReset, destination: { port: 443 }, sni: address('lync').name,
+          details: { sip: {
+            registrations: [{ aor: `sip:${lyncUser}`, scheme: 'TLS-DSK', epid: expect.any(String), userAgent: expect.stringContaining('Sipe/'), offered: ['TLS-DSK'], rounds: expect.any(Number) }],
+            mras: { requested: 1, granted: 1, failed: 0 }, subscriptions: [{ event: 'vnd-microsoft-provisioning-v2' }], server: 'RTC/6.0', msKeepAliveSeconds: 300, opaque: null,
+          } },
+        });
+        // Credentials of the relay are nobody's business.
+        expect(JSON.stringify(sessions)).not.toContain(Buffer.from(turnAccount.password).toString('base64'));
       });
-      expect(session.details.turn?.messages['send']).toBeGreaterThan(0);
-    });
-  });
 
-  describe('Condition 1: 5061 is blocked, the client falls back to 443, interception on', () => {
-    firewall();
-    deployment(5061, 443);
-    const at = gatewayFor(file, { mode: 'redirect', whole: skypeExample('redirect') });
-
-    it('login succeeds on 443', async () => {
-      const signed = await signIn(at.gateway, null);
-      expectWhole(signed);
-      expect(signed.result.stdout).toContain(`hostname: ${address('lync').name} port: 5061`);
-      expect(signed.sessions.filter(({ destination, details }) => destination.port === 443 && details.sip?.registrations.length === 1)).toHaveLength(1);
-      // The attempt on 5061 is told as what it was, and never answered in HTTP.
-      expect(signed.sessions.filter(({ destination }) => destination.port === 5061)).toMatchObject([{ service: 'sip', state: 'errored', error: expect.stringMatching(/^DIAL_/) }]);
-      expect(signed.result.stdout).not.toMatch(/HTTP\/1\.1 [45]\d\d/);
+      it('libnice gets a relay with the credentials that MRAS gave, nothing decrypted', async () => {
+        const session = await relayed(at.gateway, proxy, signed.result);
+        expect(session).toMatchObject({
+          protocol: 'ms-turn', action: 'handoff', error: null, tls: { client: null, upstream: null, leaf: null },
+          details: { turn: { allocations: [{ user: turnAccount.user, realm: turnAccount.realm, result: 'allocated' }], opaque: null } },
+        });
+        expect(session.details.turn?.messages['send']).toBeGreaterThan(0);
+      });
     });
 
-    it('a client that insists on revocation data gets it for the SIP server\'s certificate', async () => {
-      const { name } = address('lync');
-      const fetched = await at.gateway.metric('crl_requests_total');
-      const { code, stdout } = await file.lab.client.run([
-        'openssl', 's_client', '-connect', `${name}:443`, '-servername', name, '-verify_hostname', name, '-CAfile', at.gateway.caFile, '-verify_return_error', '-crl_check', '-crl_download',
-      ], { input: 'Q\n' });
-      expect([code, stdout]).toEqual([0, expect.stringContaining('Verify return code: 0 (ok)')]);
-      expect(await at.gateway.metric('crl_requests_total')).toBeGreaterThan(fetched);
+    if (mode === 'redirect') describe('Condition 1: 5061 is blocked, the client falls back to 443, interception on', () => {
+      firewall();
+      deployment(5061, 443);
+
+      it('login succeeds on 443', async () => {
+        const signed = await signIn(at.gateway, null);
+        expectWhole(signed);
+        expect(signed.result.stdout).toContain(`hostname: ${address('lync').name} port: 5061`);
+        expect(signed.sessions.filter(({ destination, details }) => destination.port === 443 && details.sip?.registrations.length === 1)).toHaveLength(1);
+        // The attempt on 5061 is told as what it was, and never answered in HTTP.
+        expect(signed.sessions.filter(({ destination }) => destination.port === 5061)).toMatchObject([{ service: 'sip', state: 'errored', error: expect.stringMatching(/^DIAL_/) }]);
+        expect(signed.result.stdout).not.toMatch(/HTTP\/1\.1 [45]\d\d/);
+      });
+
+      it('a client that insists on revocation data gets it for the SIP server\'s certificate', async () => {
+        const { name } = address('lync');
+        const fetched = await at.gateway.metric('crl_requests_total');
+        const { code, stdout } = await file.lab.client.run([
+          'openssl', 's_client', '-connect', `${name}:443`, '-servername', name, '-verify_hostname', name, '-CAfile', at.gateway.caFile, '-verify_return_error', '-crl_check', '-crl_download',
+        ], { input: 'Q\n' });
+        expect([code, stdout]).toEqual([0, expect.stringContaining('Verify return code: 0 (ok)')]);
+        expect(await at.gateway.metric('crl_requests_total')).toBeGreaterThan(fetched);
+      });
     });
   });
 
@@ -180,30 +186,28 @@ labFile('Skype for Business sign-in', async () => { /* Each suite has a deployme
       await file.lab.gateway.mustRun(['ip', 'address', 'delete', `${natAddress}/24`, 'dev', 'wan']);
     });
 
-    describe.each(['redirect', 'tproxy'] as const)('through %s', (mode) => {
-      const at = gatewayFor(file, { mode, whole: skypeExample(mode, { tunnelOnError: false }) });
+    const at = gatewayFor(file, { mode: 'redirect', whole: skypeExample('redirect', { tunnelOnError: false }) });
 
-      it('joining works: login, relay credentials, and a relay that sees the translated address', async () => {
-        const signed = await signIn(at.gateway, null);
-        expectWhole(signed);
-        expect(signed.sip.from).toMatch(new RegExp(`${natAddress}:`));
-        const session = await relayed(at.gateway, null, signed.result);
-        expect(session).toMatchObject({ protocol: 'ms-turn', tunnelledOnError: null, error: null });
-        expect(session.details.turn?.allocations[0]?.reflexive).toMatch(new RegExp(`^${natAddress}:`));
-      });
+    it('joining works: login, relay credentials, and a relay that sees the translated address', async () => {
+      const signed = await signIn(at.gateway, null);
+      expectWhole(signed);
+      expect(signed.sip.from).toMatch(new RegExp(`${natAddress}:`));
+      const session = await relayed(at.gateway, null, signed.result);
+      expect(session).toMatchObject({ protocol: 'ms-turn', tunnelledOnError: null, error: null });
+      expect(session.details.turn?.allocations[0]?.reflexive).toMatch(new RegExp(`^${natAddress}:`));
+    });
 
-      it('media flows both ways, in Send requests and in data frames', async () => {
-        const turn = await MsTurnPeer.start(file.lab.server, 443);
-        const { result, sessions } = await at.gateway.during(() => runMsTurnClient(file.lab.client, { port: 443 }), { filter: 'protocol=ms-turn' });
-        expect(result).toMatchObject({ failure: null, indications: 2, dataFrames: 3 });
-        expect((await turn.stop()).hashes).toContainEqual({ received: result.hashes.sent, sent: result.hashes.received });
-        expect(sessions).toMatchObject([{ tunnelledOnError: null, details: { turn: { dataFrames: { toUpstream: 3, toClient: 3 }, rtpSeen: true } } }]);
-      });
+    it('media flows both ways, in Send requests and in data frames', async () => {
+      const turn = await MsTurnPeer.start(file.lab.server, 443);
+      const { result, sessions } = await at.gateway.during(() => runMsTurnClient(file.lab.client, { port: 443 }), { filter: 'protocol=ms-turn' });
+      expect(result).toMatchObject({ failure: null, indications: 2, dataFrames: 3 });
+      expect((await turn.stop()).hashes).toContainEqual({ received: result.hashes.sent, sent: result.hashes.received });
+      expect(sessions).toMatchObject([{ tunnelledOnError: null, details: { turn: { dataFrames: { toUpstream: 3, toClient: 3 }, rtpSeen: true } } }]);
+    });
 
-      it('what is no TLS and nobody knows is still not let through there', async () => {
-        const { sessions } = await at.gateway.during(() => file.lab.client.run(['curl', '-sS', '-m', '5', `http://${av.v4}:443/`]));
-        expect(sessions).toMatchObject([{ state: 'errored', error: 'NOT_TLS', tunnelledOnError: null }]);
-      });
+    it('what is no TLS and nobody knows is still not let through there', async () => {
+      const { sessions } = await at.gateway.during(() => file.lab.client.run(['curl', '-sS', '-m', '5', `http://${av.v4}:443/`]));
+      expect(sessions).toMatchObject([{ state: 'errored', error: 'NOT_TLS', tunnelledOnError: null }]);
     });
   });
 });

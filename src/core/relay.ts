@@ -1,12 +1,11 @@
 // The relay: bytes both ways between two sockets, unmodified, with half-close, back-pressure, an idle limit and taps.
 // It never parses; a tap may look, hold a frame's head, drop, answer or close. It stores nothing beyond what a tap holds.
 
-import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { TLSSocket } from 'node:tls';
 import { FlowError } from './errors.ts';
 import type { ErrorCode } from './errors.ts';
 import { watchIdle } from './idle.ts';
+import { resetSocket } from './reset.ts';
 
 /** What a tap says of the bytes it was just shown (and of those it held before). */
 export interface Judgement {
@@ -169,7 +168,8 @@ function close(socket: Duplex, error: FlowError | null, lingerMs: number): void 
   if (socket.destroyed) return;
   const reset = error !== null && (error.code === 'RESET_BY_CLIENT' || error.code === 'RESET_BY_UPSTREAM');
   if (reset || socket.writableFinished) {
-    abort(socket, reset);
+    if (reset) resetSocket(socket);
+    else socket.destroy();
     return;
   }
   const linger = setTimeout(() => socket.destroy(), lingerMs).unref();
@@ -177,10 +177,4 @@ function close(socket: Duplex, error: FlowError | null, lingerMs: number): void 
   socket.once('finish', () => socket.destroy());
   socket.end();
   socket.resume();
-}
-
-/** A TCP socket can be reset; a TLS socket on it (Node 24: resetAndDestroy needs a bare TCP handle) is just dropped. */
-function abort(socket: Duplex, reset: boolean): void {
-  if (reset && socket instanceof Socket && !(socket instanceof TLSSocket)) socket.resetAndDestroy();
-  else socket.destroy();
 }

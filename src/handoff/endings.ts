@@ -4,6 +4,7 @@
 import type { ErrorCode } from '../core/errors.ts';
 import { errorTable, FlowError } from '../core/errors.ts';
 import type { Deps, Flow } from '../core/flow.ts';
+import { resetSocket } from '../core/reset.ts';
 import { clientTlsError } from '../tls/accept.ts';
 import { plaintextAlert } from '../tls/alerts.ts';
 import type { AlertName } from '../tls/alerts.ts';
@@ -14,7 +15,7 @@ export function endUnanswered(flow: Flow, hello: ClientHello, error: FlowError):
   const { client, raw } = flow;
   if (client.destroyed || client.writableEnded) return;
   if (errorTable[error.code].stage === 'dial' && client === raw) {
-    raw.resetAndDestroy();
+    resetSocket(raw);
     return;
   }
   client.end(plaintextAlert(alertFor(error.code), hello.maxVersion));

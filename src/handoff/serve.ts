@@ -6,6 +6,7 @@ import { errorTable, FlowError, toFlowError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import type { ByteCounts, Destination, Endpoint, Entry, Flow, Session } from '../core/flow.ts';
 import { sessionFields } from '../core/log.ts';
+import { resetSocket } from '../core/reset.ts';
 import { endGently } from '../http/closing.ts';
 import type { Admission } from '../listener/admission.ts';
 import { originalDestination } from '../listener/original-dst.ts';
@@ -161,7 +162,7 @@ function end(raw: Socket, session: Session, { deps, table }: Service, error: Flo
 /** A client that was told nothing is reset; what was written for it still leaves. A TLS client is ended by whoever opened it. */
 function lastWords(raw: Socket, session: Session, error: FlowError, lingerMs: number): void {
   if (raw.destroyed || session.tls.client !== null) return;
-  if (raw.bytesWritten === 0 && error.code !== 'CLIENT_CLOSED_EARLY') raw.resetAndDestroy();
+  if (raw.bytesWritten === 0 && error.code !== 'CLIENT_CLOSED_EARLY') resetSocket(raw);
   // A flowing socket is being ended by the relay or the handler already.
   else if (raw.readableFlowing !== true) void endGently(raw, lingerMs);
 }

@@ -2,7 +2,7 @@
 // (a reset for it would overtake the answer), then the socket is destroyed. It never judges why.
 
 import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
+import { resetSocket } from '../core/reset.ts';
 
 /** Ends the writing side, drains the reading side for at most `lingerMs`, destroys. Resolves when the socket is closed. */
 export function endGently(socket: Socket, lingerMs: number): Promise<void> {
@@ -28,11 +28,9 @@ export function endGently(socket: Socket, lingerMs: number): Promise<void> {
   });
 }
 
-/** Drops a socket at once: a reset where it is plain TCP (Node 24: a TLS socket has no reset of its own). */
+/** Drops a socket at once: a reset where it is plain TCP. */
 export function abortSocket(socket: Socket): void {
-  if (socket.destroyed) return;
-  if (socket instanceof TLSSocket) socket.destroy();
-  else socket.resetAndDestroy();
+  resetSocket(socket);
 }
 
 /** A socket that nobody listens to any more must not end the process with a late error. */

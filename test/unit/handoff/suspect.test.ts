@@ -43,7 +43,7 @@ const answering = (answer: (socket: Socket) => void): Promise<TestServer> => tcp
 });
 
 test('a pseudo server gets the hello as it was and is told by its answer, in one piece or several', async () => {
-  let heard = Buffer.alloc(0);
+  let heard: Buffer = Buffer.alloc(0);
   const hello = makeHello(msServerHello);
   const whole = await tcpServer((socket) => {
     void readBytes(socket, nearMiss.length).then((bytes) => {

@@ -24,11 +24,13 @@ export interface AdminParts {
   readonly registry: MeterRegistry;
   readonly log: Logger;
   readonly inForce: InForce;
+  /** Whether the gateway is ending: it takes no more flows. */
+  readonly draining: () => boolean;
   readonly learned: LearnedControl;
 }
 
 /** Options for startAdmin. Makes the token file on first use. */
-export async function adminOptions({ config, traffic, certificates, registry, log, inForce, learned }: AdminParts): Promise<AdminOptions> {
+export async function adminOptions({ config, traffic, certificates, registry, log, inForce, learned, draining }: AdminParts): Promise<AdminOptions> {
   const { host, port } = config.admin.listen;
   const proxy = config.services.find(({ type }) => type === 'http-explicit');
   return {
@@ -40,7 +42,7 @@ export async function adminOptions({ config, traffic, certificates, registry, lo
     view: traffic.view,
     metrics: async (accept, protocols) => await renderMetrics([await registry.read(), ...(await traffic.readMetrics())], accept, protocols),
     health: () => {
-      const reasons = [traffic.fault(), ...certificates.issuerInfo().faults].filter((reason) => reason !== null);
+      const reasons = [draining() ? 'draining' : null, traffic.fault(), ...certificates.issuerInfo().faults].filter((reason) => reason !== null);
       return { ready: reasons.length === 0, reasons };
     },
     learned,

@@ -80,7 +80,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const learned = await openLearned({ config, meter: registry.meter, log, clock: Date.now });
   let traffic: Traffic | null = null;
   let admin: Admin | null = null;
+  let draining = false;
   const stop = async (): Promise<void> => {
+    draining = true;
     await traffic?.drain();
     await admin?.close();
     await learned.close();
@@ -93,7 +95,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     for (const fault of await certificates.checkDistributionPoints()) log.error({ fault }, 'clients may not be able to fetch the CRL');
     const inForce = new InForce(options, traffic);
     learned.follow(() => inForce.ready.config);
-    admin = await startAdmin(await adminOptions({ config, traffic, certificates, registry, log, inForce, learned: learned.control }));
+    admin = await startAdmin(await adminOptions({ config, traffic, certificates, registry, log, inForce, learned: learned.control, draining: () => draining }));
     return {
       adminPort: admin.port, revocationPort: revocation.port, ports: traffic.ports(), certificates, view: traffic.view, stop,
       reload: () => inForce.reload(), reopenLogs: traffic.reopenLogs,

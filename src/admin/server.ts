@@ -171,7 +171,7 @@ function faultOf(caught: unknown, options: AdminOptions): AdminFault {
   if (caught instanceof FilterError) return filterFault(caught);
   const aborted = caught instanceof Error && 'code' in caught && caught.code === 'ECONNRESET';
   if (aborted) return new AdminFault(400, 'ABORTED', 'The request ended before its body did.');
-  options.log.error({ error: caught }, 'the admin API failed');
+  options.log.error({ err: caught }, 'the admin API failed');
   (options.meter ?? noMeter).add('internal_errors_total');
   return new AdminFault(500, 'INTERNAL', 'A defect of the gateway; its log says more.');
 }

@@ -30,6 +30,7 @@ export const labPackages: Readonly<Record<string, string>> = {
   stunnel4: '/usr/bin/stunnel4',
   'sip-tester': '/usr/bin/sipp',
   'linphone-cli': '/usr/bin/linphonec',
+  'baresip-core': '/usr/bin/baresip',
   coturn: '/usr/bin/turnserver',
   gcc: '/usr/bin/cc',
   'libc6-dev': '/usr/include/stdio.h',

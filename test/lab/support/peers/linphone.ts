@@ -54,6 +54,13 @@ export class Linphone {
     return outcome ?? 'failed';
   }
 
+  /** Types a command and waits until it has answered with the pattern. */
+  async ask(command: string, pattern: RegExp): Promise<void> {
+    const from = this.#program.output().length;
+    this.#program.write(`${command}\n`);
+    await this.#program.waitUntil(() => pattern.test(this.#program.output().slice(from)), `answer ${command} with ${pattern.source}`, 15_000);
+  }
+
   /** Unregisters and ends it, as a user would. */
   async quit(): Promise<void> {
     this.#program.write('quit\n');

@@ -33,12 +33,40 @@ export function startSippTunnel(host: Host, rootFile: string): Promise<Program> 
   ], [`127.0.0.1:${sippPorts.client}`]);
 }
 
-/** Makes `calls` calls one after another and side by side; code 0 when all of them succeeded. */
-export function runSippCalls(host: Host, calls: number): Promise<RunResult> {
+/** The answering side without TLS, on 5061 of `plain`. */
+export function startPlainSippServer(host: Host): Promise<Program> {
+  const { v4 } = address('plain');
+  return host.spawn('sipp-uas-plain', ['sipp', '-sn', 'uas', '-t', 't1', '-i', v4, '-p', '5061', '-nostdin', '-skip_rlimit'], { listens: [`${v4}:5061`], cwd: workFolder(host) });
+}
+
+export interface CallOptions {
+  /** Calls begun each second, and at most at a time. */
+  readonly rate?: number;
+  readonly atATime?: number;
+  /** Straight to the plain server, from this address, in place of the tunnel. */
+  readonly plainFrom?: string;
+}
+
+/** Makes `calls` calls on one connection; code 0 when all of them succeeded. */
+export function runSippCalls(host: Host, calls: number, { rate = 50, atATime = 20, plainFrom }: CallOptions = {}): Promise<RunResult> {
+  const seconds = Math.ceil(calls / rate) + 60;
+  const target = plainFrom === undefined ? `127.0.0.1:${sippPorts.client}` : `${address('plain').v4}:5061`;
   return host.run([
-    'sipp', '-sn', 'uac', '-t', 't1', '-i', '127.0.0.1', '-m', String(calls), '-r', '50', '-l', '20', '-d', '20', '-nostdin', '-skip_rlimit',
-    '-timeout', '60s', '-timeout_error', '-trace_err', `127.0.0.1:${sippPorts.client}`,
-  ], { timeoutMs: 90_000, cwd: workFolder(host) });
+    'sipp', '-sn', 'uac', '-t', 't1', '-i', plainFrom ?? '127.0.0.1', '-m', String(calls), '-r', String(rate), '-l', String(atATime), '-d', '20', '-nostdin', '-skip_rlimit',
+    '-timeout', `${seconds}s`, '-timeout_error', '-trace_err', target,
+  ], { timeoutMs: (seconds + 30) * 1000, cwd: workFolder(host) });
+}
+
+/** What SIPp says it sent (methods) and received (statuses), off its closing screen; retransmissions count as further messages. */
+export function sippCounts({ stdout }: RunResult): { readonly methods: Record<string, number>; readonly statuses: Record<string, number> } {
+  const counts = { methods: new Map<string, number>(), statuses: new Map<string, number>() };
+  const screen = stdout.slice(Math.max(0, stdout.lastIndexOf('Scenario Screen')));
+  for (const [, name = '', messages = '0', again = '0'] of screen.matchAll(/^\s*([A-Z]+|\d{3}) (?:---------->|<----------)(?:\s+[BE]-RTD\d)?\s+(\d+)\s+(\d+)/gm)) {
+    const table = /^\d/.test(name) ? counts.statuses : counts.methods;
+    const total = (table.get(name) ?? 0) + Number(messages) + Number(again);
+    if (total > 0) table.set(name, total);
+  }
+  return { methods: Object.fromEntries(counts.methods), statuses: Object.fromEntries(counts.statuses) };
 }
 
 /** Reads `Successful call` (cumulative) off SIPp's closing screen. */

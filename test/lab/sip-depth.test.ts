@@ -1,0 +1,152 @@
+// SIP in depth through a real gateway: baresip, SIPp under load with every message counted, idle registrations held by keep-alives,
+// plain SIP on a tunnel service, and what phones do when a rule refuses a request: linphonec goes on, a signed association ignores us.
+//
+// SALLYPORT_SOAK=1 makes the load and the holding as long as the requirement says: 60 seconds and 10 minutes.
+
+import { createHash } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Program } from '../support/program.ts';
+import { startCapture, type CapturedConnection } from './support/capture.ts';
+import { address, network } from './support/names.ts';
+import { runBaresip } from './support/peers/baresip.ts';
+import { holdRegistrations } from './support/peers/holders.ts';
+import { sipAccount, startKamailio } from './support/peers/kamailio.ts';
+import { Linphone } from './support/peers/linphone.ts';
+import { LyncServer, lyncUser } from './support/peers/lync.ts';
+import { runSipe, type SipeOptions } from './support/peers/sipe.ts';
+import { runSippCalls, sippCounts, startPlainSippServer, startSippServer, startSippTunnel, successfulCalls } from './support/peers/sipp.ts';
+import { gatewayFor, labFile } from './support/suite.ts';
+
+const isSoak = process.env['SALLYPORT_SOAK'] === '1';
+const callsPerSecond = 200;
+const loadSeconds = isSoak ? 60 : 10;
+const holders = 50;
+/** In short: an idle limit that only keep-alives can hold off, four times over. */
+const holding = isSoak ? { limits: {}, pingMs: 30_000, holdMs: 600_000 } : { limits: { sipIdleMs: 3_000 }, pingMs: 1_000, holdMs: 12_000 };
+
+labFile('SIP in depth', async ({ lab, certificates }) => {
+  await startKamailio(lab.server, certificates.server);
+  await startSippServer(lab.server, certificates.server);
+  await startPlainSippServer(lab.server);
+}, (file) => {
+  describe('without rules', () => {
+    const at = gatewayFor(file, { mode: 'redirect', limits: holding.limits });
+    let tunnel: Program | null = null;
+    beforeAll(async () => {
+      tunnel = await startSippTunnel(file.lab.client, at.gateway.caFile);
+    });
+    afterAll(async () => {
+      await tunnel?.stop();
+    });
+
+    it.each([['sip', 443, 'https'], ['sip-5061', 5061, 'sip']] as const)('baresip registers with %s on port %i, and leaves', async (server, port, service) => {
+      const { result, sessions } = await at.gateway.during(() => runBaresip(file.lab.client, { server: address(server), port, seconds: 2 }));
+      expect(result.stdout + result.stderr).toMatch(/200 OK/);
+      expect(sessions).toMatchObject([{
+        service, protocol: 'sips', chain: ['tls', 'sips'], action: 'intercept', sni: null, destination: { ip: address(server).v4, port },
+        details: { sip: { registrations: [{ aor: `sip:${sipAccount.user}@${address(server).name}`, state: 'removed', scheme: 'Digest', userAgent: expect.stringContaining('baresip') }] } },
+      }]);
+    });
+
+    it(`SIPp makes ${callsPerSecond} calls a second for ${loadSeconds} seconds: none fails, and the observer counts what SIPp counts`, async () => {
+      const calls = callsPerSecond * loadSeconds;
+      const { result, sessions } = await at.gateway.during(() => runSippCalls(file.lab.client, calls, { rate: callsPerSecond, atATime: 400 }), { filter: `destination=${address('sipp').v4},${address('sipp').v6}` });
+      expect([result.code, successfulCalls(result)]).toEqual([0, calls]);
+      const counts = sippCounts(result);
+      expect(counts.methods).toEqual({ INVITE: calls, ACK: calls, BYE: calls });
+      expect(sessions).toMatchObject([{ protocol: 'sips', error: null, details: { sip: { methods: counts.methods, statuses: counts.statuses, opaque: null } } }]);
+      for (const [name, count] of Object.entries(counts.methods)) expect(await at.gateway.metric('sip_messages_total', { protocol: 'sips', kind: 'request', name })).toBe(count);
+      expect(await at.gateway.metric('sip_dialogs')).toBe(0);
+    }, (loadSeconds + 90) * 1000);
+
+    it('plain SIP on a tunnel service is sip, and both ends see the same bytes', async () => {
+      const { v4 } = address('plain');
+      const near = await startCapture(file.lab.client, 'lan', `tcp port 5061 and host ${v4}`);
+      const far = await startCapture(file.lab.server, 'wan', `tcp port 5061 and host ${v4}`);
+      const { result, sessions } = await at.gateway.during(() => runSippCalls(file.lab.client, 50, { plainFrom: network.clients[0] }), { filter: `destination=${v4}` });
+      expect([result.code, successfulCalls(result)]).toEqual([0, 50]);
+      expect((await near.stop()).map(digest)).toEqual((await far.stop()).map(digest));
+      expect(sessions).toMatchObject([{ service: 'sip', protocol: 'sip', chain: ['sip'], action: 'handoff', error: null, tls: { client: null }, details: { sip: { methods: { INVITE: 50, ACK: 50, BYE: 50 } } } }]);
+    });
+
+    it(`${holders} idle registrations are held by keep-alives`, async () => {
+      const { result, sessions } = await at.gateway.during(() => holdRegistrations(file.lab.client, { caFile: at.gateway.caFile, count: holders, ...holding }), { count: holders, filter: 'protocol=sips', waitMs: 20_000 });
+      expect(result).toMatchObject({ registered: holders, alive: holders });
+      expect(result.pings).toBeGreaterThan(holders * 5);
+      // Kamailio answers each ping, and the last answer may be on its way when the client asks its last question.
+      expect(result.pongs).toBeGreaterThanOrEqual(result.pings - holders);
+      expect(sessions).toHaveLength(holders);
+      for (const session of sessions) expect(session).toMatchObject({ error: null, state: 'closed', details: { sip: { registrations: [{ state: 'registered', expiresSeconds: 600 }], methods: { OPTIONS: 1 } } } });
+      expect(sessions.reduce((total, { details }) => total + (details.sip?.keepAlives ?? 0), 0)).toBe(result.pings);
+      expect(await at.gateway.metric('sip_registrations')).toBe(0);
+    }, holding.holdMs + 90_000);
+
+    if (!isSoak) {
+      it('one that is silent is ended by the idle limit: keep-alives were what held the others', async () => {
+        const { result, sessions } = await at.gateway.during(() => holdRegistrations(file.lab.client, { caFile: at.gateway.caFile, count: 1, pingMs: 0, holdMs: 6_000 }), { filter: 'protocol=sips' });
+        expect(result).toMatchObject({ registered: 1, alive: 0 });
+        expect(sessions).toMatchObject([{ state: 'errored', error: 'IDLE_TIMEOUT' }]);
+      });
+    }
+  });
+
+  describe('with rules that refuse', () => {
+    const at = gatewayFor(file, {
+      mode: 'redirect',
+      policy: { sip: [
+        { name: 'no-calls', when: { method: ['INVITE'], agent: ['*inphone*'] }, then: 'deny' },
+        { name: 'no-relays', when: { method: ['SERVICE'], agent: ['*Sipe*'] }, then: 'deny', status: 488 },
+        { name: 'not-mallory', when: { method: ['REGISTER'], from: ['sip:mallory@lab.test'] }, then: 'deny' },
+      ] },
+    });
+    let lync: LyncServer;
+    beforeAll(async () => {
+      lync = await LyncServer.start(file.lab.server, file.certificates.server, { internal: 443, external: 443, listens: [443] });
+    });
+    afterAll(() => lync.stop());
+    const sipe = (account: string): SipeOptions => ({ account, authentication: 'tls-dsk', caFolder: at.gateway.caFolder, staySeconds: 1 });
+
+    it('linphonec is told, and its connection stays usable', async () => {
+      const { sessions } = await at.gateway.during(async () => {
+        const phone = await Linphone.start(file.lab.client, { server: address('sip'), port: 443, caFile: at.gateway.caFile });
+        expect(await phone.outcome()).toBe('registered');
+        await phone.ask(`call sip:bob@${address('sip').name}`, /forbidden|declined|error|failed/i);
+        await at.gateway.waitForSession('protocol=sips & state=active', ({ details }) => details.sip?.denied !== undefined);
+        await phone.ask(`call sip:bob@${address('sip').name}`, /forbidden|declined|error|failed/i);
+        await phone.quit();
+      });
+      // One connection for all of it: registered, refused twice, unregistered.
+      expect(sessions).toMatchObject([{
+        protocol: 'sips', error: null,
+        details: { sip: { methods: { REGISTER: 3, INVITE: 2 }, denied: { requests: 2, rule: 'sip/no-calls' }, dialogs: [], registrations: [{ state: 'removed' }] } },
+      }]);
+    });
+
+    it('a signed association does not take our word: pidgin-sipe ignores the refusal, and its connection goes on', async () => {
+      const { result, sessions } = await at.gateway.during(() => runSipe(file.lab.client, sipe(lyncUser)), { count: 4 });
+      expect(result.code).toBe(0);
+      expect(result.stdout).toMatch(/SIP\/2\.0 488 Not Acceptable Here/);
+      expect(result.stdout).toContain('message without authentication data - ignoring');
+      expect(result.stdout).not.toContain('Media relay:');
+      const { sip } = await lync.records(1);
+      // The refused request never reached the server, and every other one was signed and accepted.
+      expect(sip).toMatchObject([{ failure: null, badSignatures: 0, unsigned: 0, mras: 0, methods: { REGISTER: expect.any(Number), SUBSCRIBE: 2 } }]);
+      expect(sip[0]?.methods['SERVICE']).toBeUndefined();
+      const refused = sessions.find(({ protocol }) => protocol === 'sips');
+      expect(refused).toMatchObject({ details: { sip: { denied: { rule: 'sip/no-relays' }, registrations: [{ scheme: 'TLS-DSK' }] } } });
+    });
+
+    it('before there is an association the refusal counts: pidgin-sipe gives up and says why', async () => {
+      const { result, sessions } = await at.gateway.during(() => runSipe(file.lab.client, sipe('mallory@lab.test')), { count: 3 });
+      expect(result.code).toBe(2);
+      expect(result.stdout).toContain('You have been rejected by the server');
+      expect(sessions.find(({ protocol }) => protocol === 'sips')).toMatchObject({ details: { sip: { denied: { requests: 1, rule: 'sip/not-mallory' }, registrations: [] } } });
+      expect((await lync.records(1)).sip).toMatchObject([{ methods: {} }]);
+    });
+  });
+});
+
+function digest({ fromOpener, fromTarget }: CapturedConnection): readonly (number | string)[] {
+  const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+  return [fromOpener.length, sha256(fromOpener), fromTarget.length, sha256(fromTarget)];
+}

@@ -18,9 +18,10 @@ export const squid: Peer = {
     mkdirSync(join(folder, 'log'));
     const file = join(folder, 'squid.conf');
     writeFileSync(file, configuration(folder, site));
+    // A service name of its own: Squid's shared memory is named after it, and another Squid may run on this machine.
     await mustRun([makerFile, '-c', '-s', join(folder, 'certificates'), '-M', '16MB']);
     await mustRun(['chown', '-R', 'proxy:proxy', folder]);
-    const program = await site.lab.gateway.spawn('squid', ['squid', '-N', '-f', file], { listens: [`*:${String(port)}`], readyMs: 20_000 });
+    const program = await site.lab.gateway.spawn('squid', ['squid', '-N', '-n', `bench${String(process.pid)}`, '-f', file], { listens: [`*:${String(port)}`], readyMs: 20_000 });
     return { program, port, caFile: site.issuer.certFile };
   },
 };

@@ -172,6 +172,9 @@ async function drain(table: SessionTable, listeners: ServiceListeners, limits: L
   while (table.active > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, drainPollMs));
   shutDownAll();
   // Ended flows whose last words a client does not take hold nobody up for longer than other failed flows.
-  await Promise.race([closing, new Promise((resolve) => setTimeout(resolve, limits.lingerMs).unref())]);
+  const late = Date.now() + limits.lingerMs;
+  // Each of them still has its line in the access log to come.
+  while (table.active > 0 && Date.now() < late) await new Promise((resolve) => setTimeout(resolve, drainPollMs));
+  await Promise.race([closing, new Promise((resolve) => setTimeout(resolve, late - Date.now()).unref())]);
   await accessLog?.close();
 }

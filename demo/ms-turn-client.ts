@@ -20,6 +20,8 @@ export interface MsTurnClientOptions {
   readonly password: string;
   /** Begin with the pseudo hello (as clients do on 443), or bare framed. */
   readonly pseudoTls?: boolean;
+  /** The hello to begin with in place of the usual one. */
+  readonly hello?: Buffer;
   /** Makes the connection, through a proxy for example; plain TCP when absent. */
   readonly connect?: () => Promise<Duplex>;
   readonly peer?: Address;
@@ -100,7 +102,7 @@ class Exchange {
   }
 
   async #hello(): Promise<void> {
-    await this.#write(makeHello(msClientHello));
+    await this.#write(this.#options.hello ?? makeHello(msClientHello));
     const answer = await this.#frames.take(msServerHello.fixed.length);
     if (answer === null || !startsLike(answer, msServerHello)) throw new Failure('no pseudo-TLS answer');
   }

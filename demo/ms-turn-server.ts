@@ -21,6 +21,8 @@ export interface MsTurnServerOptions {
   readonly realm?: string;
   /** Sends the pseudo hello in two writes, the first of this many bytes: libnice gives up on that unless someone in between joins them. */
   readonly splitHello?: number;
+  /** Takes any hello record for MS-TURN's, as servers may that skip it by its length. */
+  readonly anyHello?: boolean;
 }
 
 export interface MsTurnServerStats {
@@ -116,8 +118,7 @@ class Connection {
   async #hello(): Promise<boolean> {
     const first = await this.#frames.peek(1);
     if (first === null || first[0] === controlFrame) return first !== null;
-    const hello = await this.#frames.take(msClientHello.fixed.length);
-    if (hello === null || !startsLike(hello, msClientHello)) return false;
+    if (!(await this.#takeHello())) return false;
     this.#stats.pseudoTls += 1;
     const answer = makeHello(msServerHello);
     const { splitHello } = this.#options;
@@ -128,6 +129,15 @@ class Connection {
       this.#frames.send(answer.subarray(splitHello));
     }
     return true;
+  }
+
+  async #takeHello(): Promise<boolean> {
+    if (this.#options.anyHello !== true) {
+      const hello = await this.#frames.take(msClientHello.fixed.length);
+      return hello !== null && startsLike(hello, msClientHello);
+    }
+    const head = await this.#frames.peek(5);
+    return head !== null && head[0] === 0x16 && (await this.#frames.take(5 + head.readUInt16BE(3))) !== null;
   }
 
   /** False for what is no MS-TURN message: the connection ends. */
@@ -216,13 +226,13 @@ class Connection {
 
 if (import.meta.main) {
   const { values } = parseArgs({
-    options: { listen: { type: 'string', default: '127.0.0.1:3478' }, user: { type: 'string', multiple: true, default: ['demo:demo'] }, realm: { type: 'string', default: 'rtcmedia' }, 'split-hello': { type: 'string' } },
+    options: { listen: { type: 'string', default: '127.0.0.1:3478' }, user: { type: 'string', multiple: true, default: ['demo:demo'] }, realm: { type: 'string', default: 'rtcmedia' }, 'split-hello': { type: 'string' }, 'any-hello': { type: 'boolean', default: false } },
   });
   const colon = values.listen.lastIndexOf(':');
   const users = Object.fromEntries(values.user.map((pair) => [pair.slice(0, pair.indexOf(':')), pair.slice(pair.indexOf(':') + 1)]));
   const split = values['split-hello'];
   const server = await startMsTurnServer({
-    host: values.listen.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(values.listen.slice(colon + 1)), users, realm: values.realm, ...(split !== undefined && { splitHello: Number(split) }),
+    host: values.listen.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(values.listen.slice(colon + 1)), users, realm: values.realm, anyHello: values['any-hello'], ...(split !== undefined && { splitHello: Number(split) }),
   });
   process.stdout.write(`listening on port ${server.port}\n`);
   process.once('SIGTERM', () => {

@@ -137,6 +137,8 @@ export interface TurnDetails {
   version: number | null;
   activeDestination: string | null;
   rtpSeen: boolean;
+  /** Messages that policy refused, and the rule of the last one. */
+  denied?: { messages: number; rule: string };
   opaque: string | null;
 }
 

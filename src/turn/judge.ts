@@ -29,6 +29,9 @@ interface JudgeParts {
 /** RFC 8656 section 15: the server (here: its gate) is not willing. */
 const forbidden = 403;
 const badRequest = 400;
+/** Label lists made once: rules are asked for every Send of a call. */
+const allowances = ['turn', 'allow'] as const;
+const denials = ['turn', 'deny'] as const;
 
 export class Judge {
   readonly #parts: JudgeParts;
@@ -47,13 +50,16 @@ export class Judge {
     const decoded = decodeMessage(message, dialect);
     // A message that cannot be read to its end could carry a peer that rules forbid.
     const readable = decoded !== null && decoded.whole && walker.whole;
-    if (!readable) return this.#refused(walker, message, badRequest, 'Bad Request');
-    const { policy, session } = this.#parts;
+    if (!readable) return this.#refused(walker, message, badRequest, 'Bad Request', 'malformed');
+    const { policy, session, meter } = this.#parts;
     const peers = peersOf(decoded);
     for (const peer of peers.length === 0 ? [null] : peers) {
       const verdict = policy.turn(session, { message: name, peer });
-      if (verdict.action === 'deny') return this.#refused(walker, message, verdict.status ?? forbidden, 'Forbidden by policy');
+      if (verdict.action === 'allow') continue;
+      meter.add('policy_decisions_total', denials);
+      return this.#refused(walker, message, verdict.status ?? forbidden, 'Forbidden by policy', verdict.rule);
     }
+    meter.add('policy_decisions_total', allowances);
     return null;
   }
 
@@ -62,7 +68,8 @@ export class Judge {
     return this.#parts.policy.turn(this.#parts.session, { message: 'opaque', peer: null }).action === 'allow';
   }
 
-  #refused(walker: FrameWalker, message: Buffer, code: number, reason: string): Refused {
+  #refused(walker: FrameWalker, message: Buffer, code: number, reason: string, rule: string): Refused {
+    this.#parts.observer.denied(rule);
     if (this.#toward === 'toClient') return { answer: null };
     this.#parts.observer.refused(message, walker.dialect, code);
     const answer = encodeErrorResponse(message, walker.dialect, code, reason);

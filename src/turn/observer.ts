@@ -78,6 +78,11 @@ export class TurnObserver {
     this.#traffic.frames(frames, channel, payloadBytes, toward);
   }
 
+  /** A message of either side that a rule stopped. */
+  denied(rule: string): void {
+    this.details.denied = { messages: (this.details.denied?.messages ?? 0) + 1, rule };
+  }
+
   /** A request that policy refused: it never reaches the server. */
   refused(bytes: Buffer, dialect: Dialect, code: number): void {
     const name = messageName(dialect, bytes.readUInt16BE(0));

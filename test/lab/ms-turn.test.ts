@@ -49,7 +49,7 @@ labFile('ms-turn', async () => { /* Each suite starts its own server, to read wh
     });
 
     it('libnice lives when the server sends its hello in two pieces: the gateway delivers it in one', async () => {
-      const server = await MsTurnPeer.start(file.lab.server, 443, 40);
+      const server = await MsTurnPeer.start(file.lab.server, 443, { splitHello: 40 });
       const { result } = await at.gateway.during(() => runNice(file.lab.client, { kind: 'tls', port: 443 }), { filter: 'protocol=ms-turn' });
       expect(result.code).toBe(0);
       await server.stop();

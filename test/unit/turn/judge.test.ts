@@ -88,3 +88,19 @@ describe('answers', () => {
     expect(answer.readUInt16BE(0)).toBe(answer.length - 2);
   });
 });
+
+it('every verdict is counted, and the session says what was stopped, by which rule', () => {
+  const deps = turnDeps({ denies: noTen });
+  const session = turnSession();
+  const observer = new TurnObserver(session, deps.limits, deps.meter, deps.clock);
+  const sums = new Map<string, number>();
+  const meter = { ...deps.meter, add: (name: string, labels: readonly string[] = [], step = 1) => void sums.set(`${name} ${labels.join()}`, (sums.get(`${name} ${labels.join()}`) ?? 0) + step) };
+  for (const ip of ['192.0.2.1', '10.0.0.1', '10.0.0.2']) {
+    const walker = new FrameWalker({ framing: 'ms', hello: false, messageBytesMax: deps.limits.turnMessageBytesMax });
+    walker.feed(msFrame(msTypes.send, [to(ip)]));
+    walker.next();
+    new Judge({ ...deps, meter, session, observer, framing: 'ms' }, 'toUpstream').control(walker);
+  }
+  expect(Object.fromEntries(sums)).toEqual({ 'policy_decisions_total turn,allow': 1, 'policy_decisions_total turn,deny': 2 });
+  expect(session.details.turn?.denied).toEqual({ messages: 2, rule: expect.any(String) });
+});

@@ -27,16 +27,22 @@ export async function startCoturn(host: Host, { certFile, keyFile }: CertFiles):
  * `http/1.1, stun.turn, stun.nat-discovery` as ALPN and takes any certificate. It loses datagrams that share a read with another one,
  * also without a gateway between: hence 100 ms from one to the next.
  */
-export function runTurnClient(host: Host, options: { readonly tls: boolean; readonly messages: number }): Promise<RunResult> {
+export function runTurnClient(host: Host, options: { readonly tls: boolean; readonly messages: number; /** Send indications in place of channels. */ readonly send?: boolean }): Promise<RunResult> {
   const secure = options.tls ? ['-S', '-p', '443'] : ['-p', '3478'];
   return host.run([
-    'turnutils_uclient', '-t', ...secure, '-y', '-c', '-z', '100', '-n', String(options.messages), '-u', account.user, '-w', account.password,
+    'turnutils_uclient', '-t', ...secure, ...(options.send === true ? ['-s'] : []), '-y', '-c', '-z', '100', '-n', String(options.messages), '-u', account.user, '-w', account.password,
     address('turns').v4,
   ], { timeoutMs: 60_000 });
 }
 
-/** Whether every datagram came back: `tot_send_msgs=N, tot_recv_msgs=N` with N above zero, and none lost. */
-export function allReturned({ code, stdout }: RunResult): boolean {
+/** What it says it sent and received over all its allocations. */
+export function datagrams({ stdout }: RunResult): { readonly sent: number; readonly received: number } {
   const last = [...stdout.matchAll(/tot_send_msgs=(\d+), tot_recv_msgs=(\d+)/g)].at(-1);
-  return code === 0 && last !== undefined && Number(last[1]) > 0 && last[1] === last[2] && stdout.includes('Total lost packets 0 ');
+  return { sent: Number(last?.[1] ?? 0), received: Number(last?.[2] ?? 0) };
+}
+
+/** Whether every datagram came back: `tot_send_msgs=N, tot_recv_msgs=N` with N above zero, and none lost. */
+export function allReturned(result: RunResult): boolean {
+  const { sent, received } = datagrams(result);
+  return result.code === 0 && sent > 0 && sent === received && result.stdout.includes('Total lost packets 0 ');
 }

@@ -11,6 +11,7 @@ import type { IdleWatch } from '../core/idle.ts';
 import { countRequest, httpDetails, noteRequest } from './account.ts';
 import { Authorities } from './authority.ts';
 import { ignoreErrors } from './closing.ts';
+import { calm, pseudoHeaders, serverOptions, startReading } from './h2-session.ts';
 import { bridgeStream, refuseStream } from './h2-stream.ts';
 import { judgeRequest } from './judge.ts';
 import { Rate } from './rate.ts';
@@ -39,7 +40,10 @@ export async function refuseHttp2(flow: Flow, deps: Deps, refusal: Refusal): Pro
   startReading(flow.client);
   await new Promise<void>((resolve) => {
     // A client that asks nothing is not waited for longer than for first bytes; one that was answered leaves, or is left.
-    const timer = setTimeout(() => session.destroy(), deps.limits.detectMs);
+    const timer = setTimeout(() => {
+      session.destroy();
+      flow.client.destroy();
+    }, deps.limits.detectMs);
     session.on('error', ignore);
     session.on('close', () => {
       clearTimeout(timer);
@@ -223,11 +227,13 @@ class Http2 {
   /** The first failure is the flow's; null as code leaves the farewell to what happened. */
   #fail(error: FlowError, code: number | null): void {
     this.#failure ??= error;
-    if (!this.#server.destroyed) {
-      if (code === null) this.#endSession(this.#server);
-      else this.#server.destroy(undefined, code);
+    if (code === null) this.#endSession(this.#server);
+    else {
+      if (!this.#server.destroyed) this.#server.destroy(undefined, code);
+      this.#bound(this.#server);
     }
     if (!this.#upstream.destroyed) this.#upstream.destroy(undefined, constants.NGHTTP2_CANCEL);
+    this.#bound(this.#upstream);
   }
 
   #leave(): void {
@@ -237,50 +243,23 @@ class Http2 {
 
   /** GOAWAY, a bounded time for what is under way, then the end. */
   #endSession(session: ServerHttp2Session | ClientHttp2Session): void {
-    if (session.destroyed) return;
-    if (!session.closed) session.close();
-    const timer = setTimeout(() => session.destroy(), this.#deps.limits.lingerMs);
-    session.once('close', () => clearTimeout(timer));
+    if (!session.destroyed && !session.closed) session.close();
+    this.#bound(session);
+  }
+
+  /** Node 24: an ended session waits for what it wrote to leave, a closed one for its peer's FIN as well, without a limit. */
+  #bound(session: ServerHttp2Session | ClientHttp2Session): void {
+    const socket = session === this.#server ? this.#flow.client : this.#upstreamSocket;
+    if (socket.destroyed) return;
+    const timer = setTimeout(() => {
+      session.destroy();
+      socket.destroy();
+    }, this.#deps.limits.lingerMs);
+    socket.once('close', () => clearTimeout(timer));
   }
 }
 
-/** :method, :scheme, :authority, :path and :protocol come on top of the fields that are counted. */
-const pseudoHeaders = 5;
 const misdirected = 421;
-
-function serverOptions(deps: Deps): Parameters<typeof performServerHandshake>[1] {
-  const { limits } = deps;
-  return {
-    settings: {
-      maxConcurrentStreams: limits.http2StreamsMax,
-      initialWindowSize: limits.http2StreamWindowBytes,
-      maxHeaderListSize: limits.httpHeadBytesMax,
-    },
-    maxHeaderListPairs: limits.httpHeadersMax + pseudoHeaders,
-    streamResetBurst: limits.http2ResetsPerSecondMax * resetBurstSeconds,
-    streamResetRate: limits.http2ResetsPerSecondMax,
-  };
-}
-
-/** Node 24: a listener of 'readable' that was just taken off sets the stream flowing in the next tick, past the session. */
-function calm(socket: Socket): Promise<void> {
-  ignoreErrors(socket);
-  socket.pause();
-  return new Promise((resolve) => setImmediate(resolve));
-}
-
-/**
- * Node 24: a session takes a socket's handle as it is. One that is paused stays silent, and one with allowHalfOpen hears of
- * its peer's end and goes on for ever. What was put back into the socket is taken by the session in the next tick, before the socket
- * flows: from a flowing one it would be taken piece by piece, and a session that ends over one piece throws, uncaught, over the next.
- */
-function startReading(socket: Socket): void {
-  socket.on('end', () => socket.end());
-  process.nextTick(() => socket.resume());
-}
-
-/** nghttp2's own guard is the second one: ours names the limit and is met first. */
-const resetBurstSeconds = 2;
 
 /** Errors of a session by whose they are; floods that nghttp2 itself sees come with ENHANCE_YOUR_CALM or its flood codes. */
 function sessionError(error: Error, side: 'client' | 'server'): FlowError {

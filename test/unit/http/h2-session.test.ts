@@ -1,9 +1,10 @@
 import { once } from 'node:events';
-import { createServer } from 'node:http2';
+import { createServer, performServerHandshake } from 'node:http2';
 import { connect } from 'node:net';
 import { expect, test } from 'vitest';
 import { exchangeHttp2 } from '../../../src/http/h2.ts';
-import { portOf, socketPair } from '../../support/pair.ts';
+import { calm, pseudoHeaders, serverOptions, startReading } from '../../../src/http/h2-session.ts';
+import { portOf, readBytes, socketPair } from '../../support/pair.ts';
 import { depsFor, sessionFor } from './harness.ts';
 
 // Node 24 hands what a socket has buffered to a session piece by piece while the socket flows, and throws past all handlers when the
@@ -25,4 +26,25 @@ test('bytes that break the session, followed by more in the buffer, end the flow
     destroy();
   }
   origin.close();
+});
+
+test('a session on a socket that was peeked at hears what was put back, what comes later, and the end', async () => {
+  const { near, far, destroy } = await socketPair();
+  near.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+  const head = await readBytes(far, 10);
+  far.unshift(head);
+  await calm(far);
+  const session = performServerHandshake(far, serverOptions(depsFor()));
+  startReading(far);
+  near.resume();
+  near.write(Buffer.from('000000040000000000', 'hex'));
+  await once(session, 'remoteSettings');
+  near.end();
+  await once(session, 'close');
+  destroy();
+});
+
+test('what nghttp2 itself holds to follows the limits', () => {
+  const options = serverOptions(depsFor({ limits: { http2StreamsMax: 7, httpHeadBytesMax: 4_096, httpHeadersMax: 20, http2ResetsPerSecondMax: 3 } }));
+  expect(options).toMatchObject({ settings: { maxConcurrentStreams: 7, maxHeaderListSize: 4_096 }, maxHeaderListPairs: 20 + pseudoHeaders, streamResetRate: 3 });
 });

@@ -5,6 +5,7 @@ import type { Config } from '../config/schema.ts';
 import { createLogger } from '../core/log.ts';
 import { startGateway } from '../gateway.ts';
 import type { Gateway } from '../gateway.ts';
+import { serviceManager } from '../notify.ts';
 import { readConfig } from './config-file.ts';
 
 const help = `Usage: ./sallyport run [-c FILE] [--extra-ca FILE ...]
@@ -27,14 +28,22 @@ export async function run(args: string[]): Promise<number> {
   const log = createLogger(config.logging.level);
   // Signals may come before everything is up: a reload then has nothing to do, an end waits for the start.
   let gateway: Gateway | null = null;
-  process.on('SIGHUP', () => void gateway?.reload());
+  const manager = serviceManager(process.env);
+  process.on('SIGHUP', () => {
+    manager.tell('RELOADING=1', `MONOTONIC_USEC=${String(process.hrtime.bigint() / 1000n)}`);
+    void gateway?.reload().finally(() => manager.tell('READY=1'));
+  });
   process.on('SIGUSR2', () => void gateway?.reopenLogs().catch((error: unknown) => log.error({ err: error }, 'logs could not be reopened')));
   const end = ended();
   gateway = await startGateway({ ...file, extraCa: values['extra-ca'] ?? [], log });
   process.stdout.write(`${welcome(config, gateway)}\n`);
+  manager.tell('READY=1', 'STATUS=Taking connections');
+  manager.startWatchdog();
   await end;
   log.info('draining');
+  manager.tell('STOPPING=1', 'STATUS=Draining: sessions may end');
   await gateway.stop();
+  manager.stopWatchdog();
   return 0;
 }
 

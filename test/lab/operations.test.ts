@@ -196,6 +196,67 @@ labFile('operations', async ({ lab, certificates }) => {
     await host.mustRun([...sallyport, 'net', 'remove', '-c', gateway.configFile]);
   });
 
+  describe('as a service', () => {
+    const examples = join(repository, 'examples');
+    /** An example with the paths of this machine. */
+    const example = (path: string, changes: Readonly<Record<string, string>>): string =>
+      Object.entries(changes).reduce((text, [from, to]) => text.replaceAll(from, to), readFileSync(join(examples, path), 'utf8'));
+
+    it('systemd takes the units, and judges their exposure as low', async () => {
+      const host = file.lab.gateway;
+      for (const unit of ['sallyport.service', 'sallyport-net.service']) {
+        writeFileSync(join(host.folder, unit), example(`systemd/${unit}`, { '/opt/sallyport': repository }));
+        const verified = await host.run(['systemd-analyze', 'verify', join(host.folder, unit)], { env: { SYSTEMD_UNIT_PATH: `${host.folder}:` } });
+        expect(describeResult(verified)).toBe('exit 0\n--- stdout\n\n--- stderr\n');
+      }
+      const security = await host.mustRun(['systemd-analyze', 'security', '--offline=true', '--threshold=25', join(host.folder, 'sallyport.service')]);
+      expect(security).toContain('Overall exposure level');
+    });
+
+    it('the service manager hears that it is up, alive, reloading and ending; logrotate loses no line', { timeout: 60_000 }, async () => {
+      const host = file.lab.gateway;
+      const first = await Gateway.start(file.lab, file.certificates, { mode: 'redirect', workers: 2 });
+      await first.program.stop();
+      const socket = join(host.folder, 'notify');
+      const receiver = `import socket,sys
+manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+manager.bind(sys.argv[1])
+print("ready", flush=True)
+while True: print(manager.recv(4096).decode().replace("\\n", " "), flush=True)`;
+      const manager = await host.spawn('manager', ['python3', '-c', receiver, socket], { says: /^ready$/m });
+      const program = await host.spawn('service', [...sallyport, 'run', '-c', first.configFile], { cwd: repository, env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '500000' } });
+      Object.assign(first, { program });
+      await manager.waitForOutput(/^READY=1 STATUS=/m, 30_000);
+      // It listens by then: nothing is to be waited for.
+      expect(await web(first.caFile)).toBe(greeting('https'));
+      await manager.waitForOutput(/^WATCHDOG=1$/m);
+      program.signal('SIGHUP');
+      await manager.waitForOutput(/^RELOADING=1 MONOTONIC_USEC=\d+\n(?:WATCHDOG=1\n)*READY=1$/m);
+
+      const log = join(first.stateFolder, 'access.jsonl');
+      const config = join(host.folder, 'logrotate.conf');
+      writeFileSync(config, example('logrotate/sallyport', {
+        '/var/lib/sallyport/access.jsonl': log, 'su sallyport sallyport': 'su root root', 'systemctl kill --kill-whom=main --signal=USR2 sallyport.service': `kill -USR2 ${program.pid}`,
+      }), { mode: 0o644 });
+      const before = first.accessLog().length;
+      let visits = 0;
+      const visiting = (async () => {
+        while (visits < 12) {
+          expect(await web(first.caFile)).toBe(greeting('https'));
+          visits += 1;
+        }
+      })();
+      await host.mustRun(['logrotate', '--force', '--state', join(host.folder, 'logrotate.state'), config]);
+      await visiting;
+      await waitFor(() => existsSync(log) && first.accessLog().length + readFileSync(`${log}.1`, 'utf8').trimEnd().split('\n').length === before + visits, 'every line to be in one file or the other');
+      expect(first.accessLog().length).toBeGreaterThan(0);
+      program.signal('SIGTERM');
+      await manager.waitForOutput(/^STOPPING=1 STATUS=/m);
+      expect(await program.exited).toEqual({ code: 0, signal: null });
+      await file.lab.gateway.mustRun([...sallyport, 'net', 'remove', '-c', first.configFile]);
+    });
+  });
+
   describe('the doctor and a gateway from nothing', () => {
     const checks = async (configFile: string): Promise<Record<string, string>> => {
       const { stdout, stderr } = await file.lab.gateway.run([...sallyport, 'doctor', '-c', configFile, '--json'], { timeoutMs: 40_000 });

@@ -19,6 +19,8 @@ export const labPackages: Readonly<Record<string, string>> = {
   haproxy: '/usr/sbin/haproxy',
   squid: '/usr/sbin/squid',
   tshark: '/usr/bin/tshark',
+  logrotate: '/usr/sbin/logrotate',
+  systemd: '/usr/bin/systemd-analyze',
   'gnutls-bin': '/usr/bin/gnutls-cli',
   'default-jdk-headless': '/usr/bin/javac',
   'firefox-esr': '/usr/bin/firefox-esr',

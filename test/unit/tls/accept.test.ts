@@ -146,3 +146,24 @@ test.each([
 ])('%s is %s', (word, code) => {
   expect(clientTlsError(Object.assign(new Error('x'), { code: word })).code).toBe(code);
 });
+
+test('a client that is gone before we begin: RESET_BY_CLIENT at once, with what it was closed with', async () => {
+  const pair = await socketPair();
+  pairs.push(pair);
+  const closed = once(pair.far, 'close');
+  pair.near.resetAndDestroy();
+  pair.far.resume();
+  await closed;
+  const startedAt = performance.now();
+  await expect(acceptTls(pair.far, ec, { alpn: null, minVersion: 'TLSv1.2', limits })).rejects.toMatchObject({ code: 'RESET_BY_CLIENT' });
+  expect(performance.now() - startedAt).toBeLessThan(200);
+});
+
+test('an error while nobody reads the opened socket is not uncaught', async () => {
+  const { near, far, secure } = await accepted(ec);
+  const [socket] = await Promise.all([far, secure]);
+  pairs.at(-1)?.near.write('this is no TLS record');
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  expect(socket.destroyed).toBe(true);
+  near.destroy();
+});

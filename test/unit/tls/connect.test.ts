@@ -176,3 +176,13 @@ test.each(['TLSv1.2', 'TLSv1.3'] as const)('the stapled OCSP answer comes along 
   expect(bare.staple).toBeNull();
   bare.socket.destroy();
 });
+
+test('an error while nobody reads the opened socket is not uncaught', async () => {
+  const raws: Socket[] = [];
+  const server = await tlsServer();
+  server.on('connection', (raw: Socket) => raws.push(raw));
+  const { socket } = await dialled(server);
+  raws[0]?.resetAndDestroy();
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  expect(socket.destroyed).toBe(true);
+});

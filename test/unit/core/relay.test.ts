@@ -211,3 +211,49 @@ describe('taps', () => {
     expect(await readAll(server)).toEqual(Buffer.from([9]));
   });
 });
+
+describe('sockets that are gone before the relay begins', () => {
+  test.each([['client', 'RESET_BY_CLIENT'], ['upstream', 'RESET_BY_UPSTREAM']] as const)('%s: the relay ends at once, and so does the other', async (which, code) => {
+    const [left, right] = [await socketPair(), await socketPair()];
+    open.push(left, right);
+    const gone = which === 'client' ? left.far : right.near;
+    const closed = once(gone, 'close');
+    gone.destroy();
+    await closed;
+    await expect(relay(left.far, right.near, options)).rejects.toMatchObject({ code });
+    expect([left.far.destroyed, right.near.destroyed]).toEqual([true, true]);
+    expect(watchedCount()).toBe(0);
+  });
+
+  test('with a FlowError: that is what the relay ends with', async () => {
+    const [left, right] = [await socketPair(), await socketPair()];
+    open.push(left, right);
+    const closed = new Promise((resolve) => left.far.once('close', resolve));
+    left.far.destroy(new FlowError('KILLED_BY_OPERATOR'));
+    await closed;
+    await expect(relay(left.far, right.near, options)).rejects.toMatchObject({ code: 'KILLED_BY_OPERATOR' });
+  });
+});
+
+test('after the end nothing is shown to a tap or written behind the last words, which still arrive', async () => {
+  const shown: string[] = [];
+  const refusing: Tap = {
+    push(chunk): Judgement {
+      shown.push(chunk.toString());
+      return { forward: null, boundary: -1, answer: Buffer.from('403 no'), close: new FlowError('REQUEST_DENIED') };
+    },
+    end: () => null,
+    betweenFrames: true,
+  };
+  const { client, server, done } = await relayed({ clientTap: refusing });
+  const words = readAll(client);
+  client.write('forbidden');
+  expect(await done).toMatchObject({ code: 'REQUEST_DENIED' });
+  for (let more = 0; more < 5; more += 1) {
+    client.write('more');
+    server.write('late answer');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  expect((await words).toString()).toBe('403 no');
+  expect(shown).toEqual(['forbidden']);
+});

@@ -89,3 +89,33 @@ test('nothing but a FIN: ended with no bytes', async () => {
   expect(await done.promise).toBe(0);
   close();
 });
+
+test('beyond its bound nothing is taken: the stream\'s own buffer and back-pressure hold the rest, and not a byte is lost', async () => {
+  const done = Promise.withResolvers<Buffer>();
+  const much = Buffer.alloc(8 << 20, 'x');
+  const { client, close } = await connection((socket) => {
+    const peek = new Peek(socket, () => {}, 1_000);
+    setTimeout(() => {
+      expect(peek.bytes.length).toBeGreaterThanOrEqual(1_000);
+      expect(peek.bytes.length).toBeLessThan(1_000 + 128 * 1024);
+      expect(socket.bytesRead).toBeLessThan(512 * 1024);
+      expect(peek.ended).toBe(false);
+      peek.release();
+      void all(socket).then((text) => done.resolve(Buffer.from(text)));
+    }, 100);
+  });
+  client.end(much);
+  expect((await done.promise).equals(much)).toBe(true);
+  close();
+});
+
+test('a stream that was destroyed before shows why', async () => {
+  const reason = Promise.withResolvers<Error | null>();
+  const { close } = await connection((socket) => {
+    socket.on('error', () => {});
+    socket.destroy(new Error('refused'));
+    reason.resolve(new Peek(socket, () => {}).error);
+  });
+  expect(await reason.promise).toMatchObject({ message: 'refused' });
+  close();
+});

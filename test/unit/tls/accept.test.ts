@@ -150,7 +150,7 @@ test.each([
 test('a client that is gone before we begin: RESET_BY_CLIENT at once, with what it was closed with', async () => {
   const pair = await socketPair();
   pairs.push(pair);
-  const closed = once(pair.far, 'close');
+  const closed = new Promise((resolve) => pair.far.once('close', resolve));
   pair.near.resetAndDestroy();
   pair.far.resume();
   await closed;
@@ -163,7 +163,6 @@ test('an error while nobody reads the opened socket is not uncaught', async () =
   const { near, far, secure } = await accepted(ec);
   const [socket] = await Promise.all([far, secure]);
   pairs.at(-1)?.near.write('this is no TLS record');
-  await new Promise((resolve) => setTimeout(resolve, 30));
-  expect(socket.destroyed).toBe(true);
+  await expect.poll(() => socket.destroyed, { timeout: 5_000 }).toBe(true);
   near.destroy();
 });

@@ -183,6 +183,5 @@ test('an error while nobody reads the opened socket is not uncaught', async () =
   server.on('connection', (raw: Socket) => raws.push(raw));
   const { socket } = await dialled(server);
   raws[0]?.resetAndDestroy();
-  await new Promise((resolve) => setTimeout(resolve, 30));
-  expect(socket.destroyed).toBe(true);
+  await expect.poll(() => socket.destroyed, { timeout: 5_000 }).toBe(true);
 });

@@ -2,7 +2,7 @@
 // handshake means. The only place that says anything to a client on behalf of a failed TLS layer.
 
 import type { ErrorCode } from '../core/errors.ts';
-import { errorTable, FlowError } from '../core/errors.ts';
+import { errorTable, FlowError, toFlowError } from '../core/errors.ts';
 import type { Deps, Flow } from '../core/flow.ts';
 import { resetSocket } from '../core/reset.ts';
 import { clientTlsError } from '../tls/accept.ts';
@@ -44,4 +44,38 @@ export function leftAfterHandshake(flow: Flow, deps: Deps, error: FlowError): Fl
   const soon = performance.now() - (flow.openedAtMs ?? 0) <= deps.limits.clientSilentLeaveMs;
   const left = error.code === 'CLIENT_CLOSED_EARLY' || error.code === 'RESET_BY_CLIENT';
   return left && soon ? new FlowError('CLIENT_LEFT_SILENTLY', null, error) : error;
+}
+
+/**
+ * Runs what goes on inside TLS where the server spoke first. Rejects with CLIENT_LEFT_SILENTLY when the client, and not the server, ended
+ * within clientSilentLeaveMs of the handshake without having sent a byte; else as `work` does. `halfCloseEnds`: nobody can go on after that,
+ * so both ends are closed (a FIN that came before node:http2 took the socket is lost to it, Node 24).
+ */
+export async function orLeftWordless<T>(flow: Flow, deps: Deps, halfCloseEnds: boolean, work: () => Promise<T>): Promise<T> {
+  const { client, upstream, session } = flow;
+  let first: 'client' | 'upstream' | null = null;
+  let afterMs = Number.POSITIVE_INFINITY;
+  for (const [side, socket] of [['client', client], ['upstream', upstream]] as const) {
+    const note = (): void => {
+      first ??= side;
+      if (first === 'client') afterMs = Math.min(afterMs, performance.now() - (flow.openedAtMs ?? 0));
+    };
+    socket?.once('end', note).once('close', note);
+  }
+  if (halfCloseEnds) {
+    client.once('end', () => {
+      if (client.bytesRead > 0) return;
+      client.destroy();
+      upstream?.destroy();
+    });
+  }
+  // Node 24: a TLSSocket counts what it decrypted, also where node:http2 reads it. Whoever made a request has said something in any case.
+  const wordless = (): boolean => first === 'client' && afterMs <= deps.limits.clientSilentLeaveMs && client.bytesRead === 0 && (session.details.http?.requests ?? 0) === 0;
+  try {
+    const done = await work();
+    if (!wordless()) return done;
+  } catch (caught) {
+    if (toFlowError(caught).code !== 'RESET_BY_CLIENT' || !wordless()) throw caught;
+  }
+  throw new FlowError('CLIENT_LEFT_SILENTLY');
 }

@@ -127,7 +127,7 @@ export const limitTable = {
   sipIdleMs: ms(60 * minute, 1 * second, 7 * day, 'A SIP connection on which nothing moves, keep-alives included.'),
 
   // TURN
-  turnMessageBytesMax: bytes(8 * kiB, 256, 64 * kiB, 'A STUN or TURN message that is looked into; larger ones pass unread.'),
+  turnMessageBytesMax: bytes(8 * kiB, 256, 64 * kiB, 'A STUN or TURN message that is looked into; larger ones pass unread, or end the flow where turn rules exist.'),
   turnPeersMax: count(256, 1, 100_000, 'Peers counted on one allocation.'),
   turnAllocationsMax: count(16, 1, 1_000, 'Allocations watched on one connection.'),
   turnPendingMax: count(64, 1, 10_000, 'Requests waiting for their response on one connection.'),

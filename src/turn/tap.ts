@@ -184,6 +184,11 @@ export class TurnTap implements Tap {
       if (refusal !== null) {
         this.#dropping = true;
         if (refusal.answer !== null && this.other?.framed !== false) answers.push(refusal.answer);
+        if (!walker.whole) {
+          this.#parts.meter.add('limits_hit_total', ['turnMessageBytesMax']);
+          close = new FlowError('TURN_TOO_LARGE', `a message of more than ${this.#parts.limits.turnMessageBytesMax} bytes`);
+          break;
+        }
       } else if (step === 'control') {
         this.#control();
         out.frame(walker);

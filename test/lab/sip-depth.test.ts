@@ -4,8 +4,13 @@
 // SALLYPORT_SOAK=1 makes the load and the holding as long as the requirement says: 60 seconds and 10 minutes.
 
 import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { limitsWith } from '../../src/core/limits.ts';
+import { SipFramer } from '../../src/sip/framer.ts';
 import type { Program } from '../support/program.ts';
+import type { Torture, TortureEnd } from './peers/sip-torture.ts';
 import { startCapture, type CapturedConnection } from './support/capture.ts';
 import { address, network } from './support/names.ts';
 import { runBaresip } from './support/peers/baresip.ts';
@@ -29,6 +34,36 @@ labFile('SIP in depth', async ({ lab, certificates }) => {
   await startSippServer(lab.server, certificates.server);
   await startPlainSippServer(lab.server);
 }, (file) => {
+  it('the RFC messages, each with an OPTIONS behind it: Kamailio never frames differently from us', async () => {
+    const data = join(import.meta.dirname, '../data');
+    const files = Object.fromEntries(['rfc4475', 'rfc5118'].flatMap((folder) => readdirSync(join(data, folder)).map((name) => [`${folder}/${name.replace('.dat', '')}`, join(data, folder, name)])));
+    const { name, v4 } = address('sip');
+    const plan: Torture = { host: v4, port: 443, name, caFile: file.certificates.rootFile, files };
+    const ends: Record<string, TortureEnd> = JSON.parse(await file.lab.client.mustRun([process.execPath, join(import.meta.dirname, 'peers/sip-torture.ts'), JSON.stringify(plan)], { timeoutMs: 60_000 }));
+    const differences = Object.entries(files).flatMap(([label, path]) => {
+      const ours = framedEnd(readFileSync(path));
+      return ours === ends[label] ? [] : [[label, `${ours}, Kamailio: ${ends[label] ?? '?'}`]];
+    });
+    expect(Object.keys(ends)).toHaveLength(62);
+    // Every difference is Kamailio ending a connection over the grammar of a message that both frame alike, which is a server's business and
+    // no gateway's. None is a message after which both go on: only that would be a way to smuggle.
+    const closes = 'in step, Kamailio: closed';
+    expect(Object.fromEntries(differences)).toEqual({
+      'rfc4475/baddn': 'closed, Kamailio: waits', // this copy lacks its last line end, so the OPTIONS becomes a header: we see that it is none
+      'rfc4475/badinv01': closes, // stray separators
+      'rfc4475/badvers': closes, // SIP/7.0
+      'rfc4475/bigcode': closes, // a status of ten digits
+      'rfc4475/esc02': closes, // an escaped method
+      'rfc4475/insuf': closes, // no Call-ID, From or To
+      'rfc4475/intmeth': closes, // a valid method of odd characters, which Kamailio does not take
+      'rfc4475/lwsruri': closes, // blanks in the Request-URI
+      'rfc4475/lwsstart': closes, // blanks in the start line
+      'rfc4475/multi01': closes, // fields that may be there once, twice
+      'rfc4475/quotbal': closes, // a quote that never closes
+      'rfc4475/wsinv': closes, // valid, with blanks and folds that Kamailio does not take
+    });
+  });
+
   describe('without rules', () => {
     const at = gatewayFor(file, { mode: 'redirect', limits: holding.limits });
     let tunnel: Program | null = null;
@@ -145,6 +180,18 @@ labFile('SIP in depth', async ({ lab, certificates }) => {
     });
   });
 });
+
+/** What our framer makes of a message and an OPTIONS behind it, in the words of the torture client. */
+function framedEnd(message: Buffer): TortureEnd {
+  const framer = new SipFramer(limitsWith());
+  framer.feed(Buffer.concat([message, Buffer.from('OPTIONS sip:x SIP/2.0\r\nCall-ID: marker\r\nContent-Length: 0\r\n\r\n')]));
+  let last: string | null = null;
+  for (let step = framer.next(); step !== 'more'; step = framer.next()) {
+    if (step === 'fault') return 'closed';
+    if (step === 'head') last = framer.head.raw('call-id');
+  }
+  return last === 'marker' ? 'in step' : 'waits';
+}
 
 function digest({ fromOpener, fromTarget }: CapturedConnection): readonly (number | string)[] {
   const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');

@@ -38,6 +38,15 @@ function out(judgement: Judgement | 'pass', chunk: Buffer): Buffer {
 }
 
 describe('refused frames', () => {
+  it('a message larger than is looked into cannot be judged: it is answered and the flow ends', () => {
+    const huge = framed('ms', encodeMessage({ dialect: 'ms', type: msTypes.allocate, attributes: [{ type: msAttributes.data, value: Buffer.alloc(9_000) }] }), Buffer.from('02000000', 'hex'));
+    const { client } = rig(noTen);
+    const judgement = client.push(Buffer.concat([good, huge]));
+    if (judgement === 'pass') throw new Error('it passed');
+    expect([judgement.forward?.equals(good), judgement.answer?.readUInt16BE(4), judgement.close?.code]).toEqual([true, 0x0113, 'TURN_TOO_LARGE']);
+    expect(rig().client.push(huge)).toBe('pass');
+  });
+
   it('leave a gap and nothing else, at every split', () => {
     const stream = Buffer.concat([data(20), good, bad, data(7), bad, bad, good, data(1)]);
     const expected = Buffer.concat([data(20), good, data(7), good, data(1)]);

@@ -74,7 +74,7 @@ labFile('console', async ({ lab, certificates }) => {
       const turn = await open(await show('sessions?protocol=ms-turn&state=closed'));
       expect(await turn.textContent()).toMatch(/Allocations[^]*mras-user/);
       const https = await open(await show('sessions?protocol=https&state=closed'));
-      expect(await https.textContent()).toMatch(/\.lab\.test[^]*Emulated certificate[^]*Requests/i);
+      expect(await https.textContent()).toMatch(/requests[^]*\.lab\.test[^]*Emulated certificate/i);
     });
 
     it('kills a session, with the token only', async () => {

@@ -71,7 +71,7 @@ function Facts({ api, session, onKill }) {
         ['Server', tls.upstream && `${tls.upstream.version}, ${tls.upstream.cipher}${tls.upstream.alpn === null ? '' : `, ${tls.upstream.alpn}`}`],
         ['Server name', tls.upstream && tls.upstream.name],
         ['Problems', tls.upstream && tls.upstream.problems.length > 0 ? tls.upstream.problems.join(', ') : null],
-        ['Emulated certificate', tls.leaf && `${tls.leaf.key.toUpperCase()}, serial ${tls.leaf.serial}${tls.leaf.mirrored ? ', defect mirrored' : ''}`],
+        ['Emulated certificate', tls.leaf && `${tls.leaf.key.toUpperCase()}, serial ${tls.leaf.serial}${tls.leaf.mirrored ? ', after the server\'s' : ', for this name alone'}`],
         ['ALPN offered', session.alpn.join(', ')],
         ['JA3', session.ja3],
         ['JA4', session.ja4],

@@ -308,7 +308,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('%s', (version) => {
     const at = await gateway(upstream);
     const client = tls(at.port, only);
     expect(String((await once(client, 'data'))[0])).toBe('220 ready\r\n');
-    client.end();
+    client.end('quit\r\n');
     expect(await at.ended()).toMatchObject({ protocol: 'unknown', note: 'the server spoke first', error: null });
     await clean(at, upstream);
   });

@@ -183,5 +183,6 @@ test('an error while nobody reads the opened socket is not uncaught', async () =
   server.on('connection', (raw: Socket) => raws.push(raw));
   const { socket } = await dialled(server);
   raws[0]?.resetAndDestroy();
+  socket.write('into nothing');
   await expect.poll(() => socket.destroyed, { timeout: 5_000 }).toBe(true);
 });

@@ -73,9 +73,8 @@ async function oneRound(round: Round, deps: ConductDeps): Promise<Round | 'done'
   if (round.flow.refusal !== undefined) return await refuse(round.flow, deps, found.row, new FlowError(round.flow.refusal.code));
   if (round.flow.depth === 0) deps.meter.observe('detect_seconds', [], (deps.clock() - round.flow.session.startedAt) / 1000);
   if (found.row === 'tls' && isClientHello(found.facts)) return await tlsRound(round, deps, found.facts);
-  if (!round.flow.insideTls || found.from === 'client') return await protocolRound(round, deps, found);
-  // The server spoke first (HTTP/2 servers do): the client may still leave without a word, as those do that refuse the certificate.
-  return await orLeftWordless(round.flow, deps, found.row === 'h2', () => protocolRound(round, deps, found));
+  if (!round.flow.insideTls || found.from !== 'upstream' || found.row !== 'h2') return await protocolRound(round, deps, found);
+  return await orLeftWordless(round.flow, deps, () => protocolRound(round, deps, found));
 }
 
 /** Detection of this layer, with the server asked where only it can tell. */

@@ -47,11 +47,11 @@ export function leftAfterHandshake(flow: Flow, deps: Deps, error: FlowError): Fl
 }
 
 /**
- * Runs what goes on inside TLS where the server spoke first. Rejects with CLIENT_LEFT_SILENTLY when the client, and not the server, ended
- * within clientSilentLeaveMs of the handshake without having sent a byte; else as `work` does. `halfCloseEnds`: nobody can go on after that,
- * so both ends are closed (a FIN that came before node:http2 took the socket is lost to it, Node 24).
+ * Runs HTTP/2 inside TLS where the server spoke first, as its servers do. A client that has not sent its preface has heard nothing it
+ * could use: when it, and not the server, ends within clientSilentLeaveMs of the handshake, this rejects with CLIENT_LEFT_SILENTLY; else as
+ * `work` does. Both ends are closed then: a FIN that came before node:http2 took the socket is lost to it (Node 24).
  */
-export async function orLeftWordless<T>(flow: Flow, deps: Deps, halfCloseEnds: boolean, work: () => Promise<T>): Promise<T> {
+export async function orLeftWordless<T>(flow: Flow, deps: Deps, work: () => Promise<T>): Promise<T> {
   const { client, upstream, session } = flow;
   let first: 'client' | 'upstream' | null = null;
   let afterMs = Number.POSITIVE_INFINITY;
@@ -62,13 +62,11 @@ export async function orLeftWordless<T>(flow: Flow, deps: Deps, halfCloseEnds: b
     };
     socket?.once('end', note).once('close', note);
   }
-  if (halfCloseEnds) {
-    client.once('end', () => {
-      if (client.bytesRead > 0) return;
-      client.destroy();
-      upstream?.destroy();
-    });
-  }
+  client.once('end', () => {
+    if (client.bytesRead > 0) return;
+    client.destroy();
+    upstream?.destroy();
+  });
   // Node 24: a TLSSocket counts what it decrypted, also where node:http2 reads it. Whoever made a request has said something in any case.
   const wordless = (): boolean => first === 'client' && afterMs <= deps.limits.clientSilentLeaveMs && client.bytesRead === 0 && (session.details.http?.requests ?? 0) === 0;
   try {

@@ -5,7 +5,7 @@ import { errorCodes, errorTable, FlowError } from '../../../src/core/errors.ts';
 import type { ErrorCode } from '../../../src/core/errors.ts';
 import type { Deps, Flow, Session } from '../../../src/core/flow.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
-import { endUnanswered, leftAfterHandshake } from '../../../src/handoff/endings.ts';
+import { endUnanswered, leftAfterHandshake, orLeftWordless } from '../../../src/handoff/endings.ts';
 import { alertNumbers } from '../../../src/tls/alerts.ts';
 import { readClientHello } from '../../../src/tls/client-hello.ts';
 import type { ClientHello } from '../../../src/tls/client-hello.ts';
@@ -81,5 +81,63 @@ describe('leaving after the handshake', () => {
   ] as const)('%s', async (_name, openedMs, error, code) => {
     const opened = await flow(performance.now() + openedMs);
     expect(leftAfterHandshake(opened.flow, deps, error).code).toBe(code);
+  });
+});
+
+describe('a client of HTTP/2 whose server spoke first', () => {
+  const deps = { limits: limitsWith({ clientSilentLeaveMs: 200 }) } as Deps;
+  const both = async (openedAtMs = performance.now()) => {
+    const [client, upstream] = [await socketPair(), await socketPair()];
+    pairs.push(client, upstream);
+    const made: Flow = {
+      session: { details: {} } as Session, raw: client.far, client: client.far, upstream: upstream.far, depth: 1, insideTls: true, repliedBytes: 0, openedAtMs,
+    };
+    for (const socket of [client.far, upstream.far]) socket.on('error', () => {}).resume();
+    return { made, client, upstream };
+  };
+  const untilClosed = (socket: Socket): Promise<unknown> => once(socket, 'close');
+
+  test('leaves without a word: it has refused the certificate, and the server is let go', async () => {
+    const { made, client, upstream } = await both();
+    const ran = orLeftWordless(made, deps, () => untilClosed(made.client));
+    client.near.end();
+    await expect(ran).rejects.toMatchObject({ code: 'CLIENT_LEFT_SILENTLY' });
+    expect(upstream.far.destroyed).toBe(true);
+  });
+
+  test('the same by a reset', async () => {
+    const { made, client } = await both();
+    const ran = orLeftWordless(made, deps, async () => {
+      await untilClosed(made.client);
+      throw new FlowError('RESET_BY_CLIENT');
+    });
+    client.near.resetAndDestroy();
+    await expect(ran).rejects.toMatchObject({ code: 'CLIENT_LEFT_SILENTLY' });
+  });
+
+  test('not when it said something, took its time, or the server left first', async () => {
+    const spoke = await both();
+    const ran = orLeftWordless(spoke.made, deps, async () => await once(spoke.made.client, 'end').then(() => 'done'));
+    spoke.client.near.end('PRI');
+    expect(await ran).toBe('done');
+
+    const slow = await both(performance.now() - 1000);
+    const late = orLeftWordless(slow.made, deps, async () => await untilClosed(slow.made.client).then(() => 'done'));
+    slow.client.near.end();
+    expect(await late).toBe('done');
+
+    const left = await both();
+    const upstreamFirst = orLeftWordless(left.made, deps, async () => {
+      await once(left.upstream.far, 'end');
+      left.client.near.end();
+      return await untilClosed(left.made.client).then(() => 'done');
+    });
+    left.upstream.near.end();
+    expect(await upstreamFirst).toBe('done');
+  });
+
+  test('other failures stay what they are', async () => {
+    const { made } = await both();
+    await expect(orLeftWordless(made, deps, () => Promise.reject(new FlowError('HTTP2_FLOOD')))).rejects.toMatchObject({ code: 'HTTP2_FLOOD' });
   });
 });

@@ -95,7 +95,7 @@ describe('a client of HTTP/2 whose server spoke first', () => {
     for (const socket of [client.far, upstream.far]) socket.on('error', () => {}).resume();
     return { made, client, upstream };
   };
-  const untilClosed = (socket: Socket): Promise<unknown> => once(socket, 'close');
+  const untilClosed = (socket: Socket): Promise<void> => new Promise((resolve) => void socket.once('close', () => resolve()));
 
   test('leaves without a word: it has refused the certificate, and the server is let go', async () => {
     const { made, client, upstream } = await both();

@@ -26,6 +26,8 @@ const isSoak = process.env['SALLYPORT_SOAK'] === '1';
 const callsPerSecond = 200;
 const loadSeconds = isSoak ? 60 : 10;
 const holders = 50;
+/** Kamailio grants 600 seconds: after ten minutes a registration has just run out, though its connection lives. */
+const heldState = isSoak ? expect.toBeOneOf(['registered', 'removed']) : 'registered';
 /** In short: an idle limit that only keep-alives can hold off, four times over. */
 const holding = isSoak ? { limits: {}, pingMs: 30_000, holdMs: 600_000 } : { limits: { sipIdleMs: 3_000 }, pingMs: 1_000, holdMs: 12_000 };
 
@@ -111,7 +113,7 @@ labFile('SIP in depth', async ({ lab, certificates }) => {
       // Kamailio answers each ping, and the last answer may be on its way when the client asks its last question.
       expect(result.pongs).toBeGreaterThanOrEqual(result.pings - holders);
       expect(sessions).toHaveLength(holders);
-      for (const session of sessions) expect(session).toMatchObject({ error: null, state: 'closed', details: { sip: { registrations: [{ state: 'registered', expiresSeconds: 600 }], methods: { OPTIONS: 1 } } } });
+      for (const session of sessions) expect(session).toMatchObject({ error: null, state: 'closed', details: { sip: { registrations: [{ state: heldState }], methods: { OPTIONS: 1 } } } });
       expect(sessions.reduce((total, { details }) => total + (details.sip?.keepAlives ?? 0), 0)).toBe(result.pings);
       expect(await at.gateway.metric('sip_registrations')).toBe(0);
     }, holding.holdMs + 90_000);

@@ -22,6 +22,8 @@ import { Users } from './listener/users.ts';
 import type { LearnedView } from './policy/learned.ts';
 import { openAccessLog } from './sessions/access-log.ts';
 import type { AccessLog } from './sessions/access-log.ts';
+import { CaptureRecorder } from './sessions/capture.ts';
+import type { CaptureFigures, CaptureOrder } from './sessions/capture.ts';
 import { ServiceListeners } from './service-listeners.ts';
 import { createMeter } from './sessions/metrics.ts';
 import type { MeterRegistry } from './sessions/metrics.ts';
@@ -44,6 +46,13 @@ export interface DataPlaneParts {
   readonly learned?: LearnedView;
 }
 
+/** Decrypted captures of a process, on an operator's order. */
+export interface CaptureControls {
+  start(order: CaptureOrder): Promise<void>;
+  stop(): Promise<void>;
+  figures(): Promise<readonly CaptureFigures[]>;
+}
+
 export interface DataPlane {
   readonly view: SessionsView;
   /** Ports by service name, as bound. */
@@ -51,6 +60,7 @@ export interface DataPlane {
   /** Takes another config for new flows; running ones go on as they began. Rejects, with nothing changed, when a listener cannot be bound. */
   reload(config: Config, policy: Policy, trust: UpstreamTrust): Promise<void>;
   reopenLogs(): Promise<void>;
+  readonly capture: CaptureControls;
   /** Stops accepting, lets flows end for shutdownGraceMs, then ends them with SHUTDOWN. */
   drain(): Promise<void>;
 }
@@ -68,14 +78,18 @@ export async function startDataPlane(parts: DataPlaneParts): Promise<DataPlane> 
   const table = new SessionTable({ worker: parts.worker, limits: config.limits, meter, accessLog });
   const admission = new Admission(config.limits, parts.workers, parts.pool);
   const listeners = new ServiceListeners(parts.workers > 1);
+  const recorder = new CaptureRecorder({
+    folder: offIsNull(config.capture.pcap), keylog: offIsNull(config.capture.keylog), worker: parts.worker, limits: config.limits, meter, log, clock: Date.now,
+  });
   const take = async (now: DataPlaneParts): Promise<void> => {
-    const shared = { table, admission, dialer: dialerFor(now.config) };
+    const shared = { table, admission, recorder, dialer: dialerFor(now.config) };
     await listeners.serve(now.config.services, (service) => serviceOf(service, now, shared));
   };
   try {
     await take(parts);
   } catch (caught) {
     await listeners.close();
+    await recorder.close();
     await accessLog?.close();
     throw caught;
   }
@@ -87,8 +101,16 @@ export async function startDataPlane(parts: DataPlaneParts): Promise<DataPlane> 
       parts.registry.allowServices(newConfig.services.map(({ name }) => name));
     },
     reopenLogs: async () => { await accessLog?.reopen(); },
-    drain: () => drain(table, listeners, config.limits, accessLog),
+    capture: { start: (order) => recorder.start(order), stop: () => recorder.stop(), figures: async () => [recorder.figures()] },
+    async drain() {
+      await drain(table, listeners, config.limits, accessLog);
+      await recorder.close();
+    },
   };
+}
+
+function offIsNull(file: string): string | null {
+  return file === 'off' ? null : file;
 }
 
 function dialerFor(config: Config): Dialer {
@@ -107,9 +129,10 @@ interface Shared {
   readonly table: SessionTable;
   readonly admission: Admission;
   readonly dialer: Dialer;
+  readonly recorder: CaptureRecorder;
 }
 
-function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admission, dialer }: Shared): Service {
+function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admission, dialer, recorder }: Shared): Service {
   const limits: Limits = { ...parts.config.limits, ...service.limits };
   const { meter } = parts.registry;
   const learns = parts.config.learned.enabled;
@@ -122,6 +145,7 @@ function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admis
     deps: {
       limits, meter, policy: parts.policy, log: parts.log, trust: parts.trust, serviceType: service.type,
       revocation: parts.certificates.revocation,
+      recorder,
       clock: Date.now,
       certFor: (request) => parts.certificates.certFor(request),
       handles: (name) => Object.hasOwn(protocols, name),

@@ -6,6 +6,7 @@ import { dirname } from 'node:path';
 import { AdminFault } from './admin/fault.ts';
 import type { AdminOptions, LearnedControl } from './admin/options.ts';
 import type { ReadyConfig } from './commands/policy.ts';
+import { captureControl } from './capture-control.ts';
 import type { Certificates } from './certs/open.ts';
 import type { Config } from './config/schema.ts';
 import type { Logger } from './core/log.ts';
@@ -60,6 +61,7 @@ export async function adminOptions({ config, traffic, certificates, registry, lo
       return { revoked: await certificates.revoke(request) };
     },
     ca: () => ({ pem: certificates.caPem, der: certificates.caDer }),
+    ...(config.capture.pcap === 'off' ? {} : { capture: captureControl({ folder: config.capture.pcap, limits: config.limits, log, controls: traffic.capture }) }),
     mobileConfig: () => certificates.revocation.answer('GET', '/ca.mobileconfig', null).body,
     ...(proxy === undefined ? {} : { proxyPort: traffic.ports()[proxy.name] ?? proxy.listen.port }),
   };

@@ -13,6 +13,7 @@ import type { Logger } from './core/log.ts';
 import { certificateOptions } from './certificate-options.ts';
 import { adminOptions } from './gateway-admin.ts';
 import { meterFor, startDataPlane } from './data-plane.ts';
+import type { CaptureControls } from './data-plane.ts';
 import type { MeterRegistry } from './sessions/metrics.ts';
 import type { ReadyConfig } from './commands/policy.ts';
 import { openLearned } from './learned.ts';
@@ -47,6 +48,7 @@ export interface Traffic {
   /** Takes another config for new flows. `text` is what workers read. Rejects, with nothing changed, when that cannot be. */
   reload(ready: ReadyConfig, text: string): Promise<void>;
   reopenLogs(): Promise<void>;
+  readonly capture: CaptureControls;
   drain(): Promise<void>;
 }
 

@@ -9,7 +9,7 @@ import { faultText, loadConfig } from './config/load.ts';
 import type { GatewayOptions, Traffic } from './gateway.ts';
 
 /** Keys that only a restart changes: they are opened once, by the primary process. */
-const fixedKeys = ['state', 'workers', 'admin', 'issuer', 'issuers', 'logging'] as const;
+const fixedKeys = ['state', 'workers', 'admin', 'issuer', 'issuers', 'logging', 'capture'] as const;
 
 export class InForce {
   readonly #options: GatewayOptions;

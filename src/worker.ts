@@ -13,6 +13,7 @@ import { readBatch } from './learned.ts';
 import { LearnedView } from './policy/learned.ts';
 import { askOver, channelTo, serveCalls } from './sessions/channel.ts';
 import type { Ask } from './sessions/channel.ts';
+import { readCaptureOrder } from './sessions/capture.ts';
 import { serveMetrics } from './sessions/metrics-text.ts';
 import { serveView } from './sessions/remote-view.ts';
 import { installTrust } from './trust.ts';
@@ -53,6 +54,12 @@ async function start(order: WorkerOrder): Promise<void> {
     'reopen-logs': () => started.reopenLogs(),
     reload: async (text) => { await reload(started, String(text), order, certificates); },
     learned: async (changes) => { for (const [key, until] of readBatch(changes)) learned.changed(key, until); },
+    'capture-start': async (captureOrder) => {
+      const read = readCaptureOrder(captureOrder);
+      if (read !== null) await started.capture.start(read);
+    },
+    'capture-stop': () => started.capture.stop(),
+    'capture-figures': () => started.capture.figures(),
     'reload-revocations': async () => { await certificates.reload(); },
   });
   channel.send({ sallyport: 'listening', ports: started.ports() });

@@ -12,6 +12,8 @@ import type { LearnedService } from './learned.ts';
 import { GrantPool } from './listener/admission.ts';
 import { askOver, channelTo, serveCalls } from './sessions/channel.ts';
 import type { Ask } from './sessions/channel.ts';
+import { readCaptureFigures } from './sessions/capture.ts';
+import type { CaptureFigures, CaptureOrder } from './sessions/capture.ts';
 import type { MetricData } from './sessions/metrics-text.ts';
 import { remoteMetrics } from './sessions/metrics-text.ts';
 import { remoteView } from './sessions/remote-view.ts';
@@ -54,6 +56,7 @@ export async function startWorkers(options: CrewOptions): Promise<Traffic> {
     fault: () => crew.fault(),
     ports: () => ports,
     reload: (ready, text) => crew.reload(ready, text),
+    capture: { start: (order) => crew.startCapture(order), stop: () => crew.stopCapture(), figures: () => crew.captureFigures() },
     reopenLogs: () => crew.tellAll('reopen-logs'),
     drain: () => crew.drain(),
   };
@@ -64,6 +67,8 @@ class Crew {
   readonly #pool: GrantPool;
   readonly #running = new Map<number, Running>();
   #stopping = false;
+  /** What every worker records, and how long. */
+  #capture: { readonly order: CaptureOrder; readonly untilMs: number } | null = null;
   /** Counts every start, so that names (and so session ids) are never used twice. */
   #started = 0;
 
@@ -100,6 +105,26 @@ class Crew {
   async reload(ready: ReadyConfig, text: string): Promise<void> {
     await Promise.all([...this.#running.values()].map(({ ask }) => ask('reload', text)));
     this.#options = { ...this.#options, ready, source: { ...this.#options.source, text } };
+  }
+
+  /** Every worker begins to record; one that starts later does too. Rejects with what the first of them could not do. */
+  async startCapture(order: CaptureOrder): Promise<void> {
+    await Promise.all(this.#asks().map((ask) => ask('capture-start', order)));
+    this.#capture = { order, untilMs: Date.now() + order.durationMs };
+  }
+
+  async stopCapture(): Promise<void> {
+    this.#capture = null;
+    await this.tellAll('capture-stop');
+  }
+
+  async captureFigures(): Promise<CaptureFigures[]> {
+    const answers = await Promise.allSettled(this.#asks().map((ask) => ask('capture-figures')));
+    return answers.flatMap((answer) => (answer.status === 'fulfilled' ? readCaptureFigures(answer.value) : []));
+  }
+
+  #asks(): Ask[] {
+    return [...this.#running.values()].filter(({ ready }) => ready).map(({ ask }) => ask);
   }
 
   async drain(): Promise<void> {
@@ -148,6 +173,10 @@ class Crew {
     worker.once('online', () => worker.send({ sallyport: 'start', order }));
     const ports = await up;
     running.ready = true;
+    if (this.#capture !== null && this.#capture.untilMs > Date.now()) {
+      const { order: captured, untilMs } = this.#capture;
+      await running.ask('capture-start', { ...captured, durationMs: untilMs - Date.now() }).catch((error: unknown) => log.error({ err: error }, 'a new worker does not record'));
+    }
     const told = batched((changes) => running.ask('learned', changes), ready.config.limits.workerAnswerMs, () => !worker.isDead());
     this.#options.learned.listen(told);
     worker.once('exit', () => this.#options.learned.unlisten(told));

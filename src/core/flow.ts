@@ -391,6 +391,14 @@ export interface UpstreamTrust {
   readonly allowLocal?: boolean;
 }
 
+/** Where traffic may be recorded for fault finding. Off, it costs one call for each layer. */
+export interface Recorder {
+  /** Takes the TLS secrets of a session's side as NSS key log lines; null where nobody wants them. */
+  secrets(session: Session): ((line: Buffer) => void) | null;
+  /** A layer is about to be handed on or relayed: what passes its client's side is recorded where that is wanted. */
+  layer(flow: Flow): void;
+}
+
 export interface Deps {
   readonly limits: Limits;
   readonly policy: Policy;
@@ -408,6 +416,8 @@ export interface Deps {
   handles(name: DetectedName): boolean;
   /** To be called after `session.protocol` was set. */
   protocolChanged(session: Session): void;
+  /** Absent: nothing is ever recorded. */
+  readonly recorder?: Recorder;
   /** A client refused our certificate or left at once. */
   noteRefusal(session: Session, code: ErrorCode): void;
   /** A client accepted our certificate and went on. */

@@ -188,6 +188,7 @@ async function handOff(round: Round, deps: ConductDeps, row: DetectedName, facts
   const { flow } = round;
   const { session } = flow;
   let handled: Handled;
+  deps.recorder?.layer(flow);
   try {
     handled = await protocols[row].handle(flow, deps, facts);
   } catch (caught) {
@@ -238,6 +239,7 @@ async function tunnel(flow: Flow, deps: ConductDeps, name: ProtocolName): Promis
 async function relayBytes(flow: Flow, deps: ConductDeps, action: 'relay' | 'tunnel'): Promise<'done'> {
   flow.session.action = action;
   const upstream = flow.upstream ?? await deps.dial(flow);
+  if (action === 'relay') deps.recorder?.layer(flow);
   const { relayIdleMs, halfOpenMs, injectBytesMax } = deps.limits;
   await relay(flow.client, upstream, { idleMs: relayIdleMs, halfOpenMs, injectBytesMax });
   return 'done';

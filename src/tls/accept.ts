@@ -27,6 +27,8 @@ export interface AcceptOptions {
   /** Absent: whatever the client offers. A client is not shown a newer version than its server speaks. */
   readonly maxVersion?: TlsVersion;
   readonly limits: Limits;
+  /** Takes the TLS secrets, as NSS key log lines. */
+  readonly secrets?: ((line: Buffer) => void) | null;
 }
 
 /**
@@ -44,6 +46,7 @@ export function acceptTls(socket: Socket, leaf: Leaf, options: AcceptOptions): P
     ...(identity.stapler === null ? {} : { server: identity.stapler }),
     ...(options.alpn === null ? {} : { ALPNProtocols: alpnWire([options.alpn]) }),
   });
+  if (options.secrets) secured.on('keylog', options.secrets);
   // Whoever reads the socket listens too; this one covers the time between two readers and after the last.
   secured.on('error', () => {});
   return new Promise((resolve, reject) => {

@@ -18,6 +18,8 @@ export interface UpstreamOptions {
   readonly alpn: readonly string[];
   readonly context: SecureContext;
   readonly limits: Limits;
+  /** Takes the TLS secrets, as NSS key log lines. */
+  readonly secrets?: ((line: Buffer) => void) | null;
 }
 
 export interface UpstreamTls {
@@ -47,6 +49,7 @@ export async function connectTls(raw: Socket, options: UpstreamOptions): Promise
     checkServerIdentity: () => undefined,
   });
   leaveOutLegacyCertificate(socket);
+  if (options.secrets) socket.on('keylog', options.secrets);
   // Whoever reads the socket listens too; this one covers the time between two readers, when an error must not be an uncaught one.
   socket.on('error', () => {});
   let staple: Buffer | null = null;

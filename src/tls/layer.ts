@@ -58,7 +58,7 @@ async function shakeUpstream(flow: Flow, deps: Deps, hello: ClientHello): Promis
   try {
     const context = trustOf(deps).contexts.for(offerClass(hello, deps.trust.minVersion), hello.ciphers.includes(aes128GcmSha256), shown);
     // No session is ever offered to a server: each handshake shows its certificate anew, and each is judged.
-    const connected = await connectTls(raw, { servername: hello.sni, alpn: upstreamAlpn(hello, deps.handles('h2')), context, limits: deps.limits });
+    const connected = await connectTls(raw, { servername: hello.sni, alpn: upstreamAlpn(hello, deps.handles('h2')), context, limits: deps.limits, secrets: deps.recorder?.secrets(flow.session) ?? null });
     // Where the gateway shows a certificate of its own, the server has what it asked for.
     const upstream = shown === null ? connected : { ...connected, offersClientCert: false };
     deps.meter.observe('handshake_seconds', ['upstream'], (performance.now() - startedAt) / 1000);
@@ -134,7 +134,7 @@ async function acceptClient(
   const startedAt = performance.now();
   flow.session.tls.leaf = { serial: leaf.serial, key: leaf.key, mirrored: leaf.mirrored };
   try {
-    const client = await acceptTls(flow.client, leaf, { alpn, minVersion: facts.verdict.clientMinVersion, maxVersion, limits: deps.limits });
+    const client = await acceptTls(flow.client, leaf, { alpn, minVersion: facts.verdict.clientMinVersion, maxVersion, limits: deps.limits, secrets: deps.recorder?.secrets(flow.session) ?? null });
     deps.meter.observe('handshake_seconds', ['client'], (performance.now() - startedAt) / 1000);
     flow.session.tls.client = { version: client.getProtocol() ?? '', cipher: client.getCipher().name, alpn };
     return client;

@@ -16,6 +16,7 @@ export interface ConfigChanges {
   /** Stages given here replace the lab's. */
   readonly policy?: Policy;
   readonly limits?: ConfigInput['limits'];
+  readonly capture?: ConfigInput['capture'];
   readonly crl?: NonNullable<ConfigInput['issuer']>['crl'];
   /** Of the issuer section, besides `crl`. */
   readonly issuer?: Omit<NonNullable<ConfigInput['issuer']>, 'crl'>;
@@ -61,6 +62,7 @@ export function labConfig(certificates: LabCertificates, stateFolder: string, ch
     policy: { ...labPolicy, ...changes.policy },
     upstream: { extraCa: [certificates.rootFile] },
     logging: { level: 'debug', access: 'access.jsonl' },
+    ...(changes.capture === undefined ? {} : { capture: changes.capture }),
     ...(changes.limits === undefined ? {} : { limits: changes.limits }),
   };
 }

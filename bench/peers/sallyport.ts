@@ -11,6 +11,9 @@ const port = 8443;
 const adminPort = 9090;
 const repository = join(import.meta.dirname, '../..');
 
+/** As `./sallyport` starts it. */
+const launcherFlags = ['--max-semi-space-size=4'];
+
 export const sallyport: Peer = {
   name: 'Sallyport',
   packageName: null,
@@ -30,7 +33,7 @@ export const sallyport: Peer = {
     const file = join(folder, 'config.yaml');
     writeFileSync(file, stringify(config));
     const flags = profile === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
-    const program = await lab.gateway.spawn('sallyport', [process.execPath, ...flags, join(repository, 'src/cli.ts'), 'run', '-c', file], {
+    const program = await lab.gateway.spawn('sallyport', [process.execPath, ...launcherFlags, ...flags, join(repository, 'src/cli.ts'), 'run', '-c', file], {
       says: /Sallyport is up/, readyMs: 30_000, cwd: repository,
     });
     return { program, port, caFile: join(folder, 'state', 'ca.pem') };

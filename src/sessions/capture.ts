@@ -115,7 +115,10 @@ export class CaptureRecorder implements Recorder {
     if (parsed instanceof FilterError) throw parsed;
     await this.stop();
     const files = await CaptureFiles.start({ folder, name: `${name}-${worker}`, head: captureHead('Sallyport'), limits, meter, log });
-    const timer = setTimeout(() => void this.stop(), Math.min(durationMs, limits.captureMs)).unref();
+    const timer = setTimeout(() => {
+      log.warn({ filter }, 'audit: the decrypted capture has ended by its time');
+      void this.stop();
+    }, Math.min(durationMs, limits.captureMs)).unref();
     this.#running = { filter: parsed, files, timer, recorded: new WeakSet(), sessions: 0, packets: 0 };
   }
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openCertificates } from '../src/certs/open.ts';
 import type { Certificates } from '../src/certs/open.ts';
-import type { LeafKeyType, LeafRequest } from '../src/core/flow.ts';
+import type { LeafKeyType, LeafRequest } from '../src/core/certificates.ts';
 import { limitsWith } from '../src/core/limits.ts';
 import { silentLogger } from '../src/core/log.ts';
 import { noMeter } from '../src/core/meters.ts';

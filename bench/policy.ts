@@ -1,6 +1,6 @@
 // The cost of a decision: 1,000 ssl rules and a list of a million names, medians over batches. It prints; it judges nothing.
 
-import type { Session } from '../src/core/flow.ts';
+import type { Session } from '../src/core/session.ts';
 import { compilePolicy } from '../src/policy/decide.ts';
 import { parseHostList } from '../src/policy/host-list.ts';
 import type { HostList } from '../src/policy/host-list.ts';

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import type { Session } from '../src/core/flow.ts';
+import type { Session } from '../src/core/session.ts';
 import { limitsWith } from '../src/core/limits.ts';
 import { noMeter } from '../src/core/meters.ts';
 import { relay } from '../src/core/relay.ts';

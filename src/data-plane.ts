@@ -3,12 +3,15 @@
 
 import type { Config, ServiceConfig } from './config/schema.ts';
 import type { Certificates } from './certs/open.ts';
-import type { Destination, Entry, Policy, SessionsView, UpstreamTrust } from './core/flow.ts';
+import type { UpstreamTrust } from './core/certificates.ts';
+import type { Entry } from './core/flow.ts';
+import type { Destination } from './core/session.ts';
+import type { SessionsView } from './core/sessions-view.ts';
+import type { Policy } from './core/verdicts.ts';
 import type { Limits } from './core/limits.ts';
 import type { Logger } from './core/log.ts';
 import { sessionFields } from './core/log.ts';
 import { Dialer } from './handoff/dial.ts';
-import { protocols } from './handoff/protocols.ts';
 import { readProxyUrl } from './handoff/upstream-proxy.ts';
 import { noteDialled, shutDownAll } from './handoff/serve.ts';
 import type { Service } from './handoff/serve.ts';
@@ -148,7 +151,6 @@ function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admis
       recorder,
       clock: Date.now,
       certFor: (request) => parts.certificates.certFor(request),
-      handles: (name) => Object.hasOwn(protocols, name),
       protocolChanged: (session) => table.protocolChanged(session),
       async dial(flow) {
         const socket = await dialer.dial(flow);

@@ -8,7 +8,7 @@ import { startRevocationListener } from './certs/listener.ts';
 import { openCertificates } from './certs/open.ts';
 import type { Certificates } from './certs/open.ts';
 import type { Config } from './config/schema.ts';
-import type { SessionsView } from './core/flow.ts';
+import type { SessionsView } from './core/sessions-view.ts';
 import type { Logger } from './core/log.ts';
 import { certificateOptions } from './certificate-options.ts';
 import { adminOptions } from './gateway-admin.ts';

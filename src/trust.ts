@@ -4,7 +4,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
-import type { ClientCertificate, UpstreamTrust } from './core/flow.ts';
+import type { ClientCertificate, UpstreamTrust } from './core/certificates.ts';
 import type { Config } from './config/schema.ts';
 
 /** What of the config is read; revocation checks are off where nothing is said. */

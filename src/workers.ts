@@ -5,7 +5,7 @@ import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
 import { fileURLToPath } from 'node:url';
 import type { ReadyConfig } from './commands/policy.ts';
-import type { SessionsView } from './core/flow.ts';
+import type { SessionsView } from './core/sessions-view.ts';
 import type { GatewayOptions, Traffic } from './gateway.ts';
 import { batched, readPlace } from './learned.ts';
 import type { LearnedService } from './learned.ts';

@@ -2,7 +2,7 @@
 // reach sessions only through SessionsView.
 
 import { errorTable } from '../core/errors.ts';
-import { actions, sessionStates } from '../core/flow.ts';
+import { actions, sessionStates } from '../core/session.ts';
 import { protocolNames, protocolRows, protocolStates, protocolWords } from '../core/protocols.ts';
 import type { ProtocolName } from '../core/protocols.ts';
 import { filterKeys, FilterError, parseFilter } from '../sessions/filter.ts';

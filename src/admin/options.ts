@@ -1,6 +1,6 @@
 // What the admin server is given. A route exists only where its callback does: what is not there is 404, never half there.
 
-import type { SessionsView } from '../core/flow.ts';
+import type { SessionsView } from '../core/sessions-view.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Logger } from '../core/log.ts';
 import type { Meter } from '../core/meters.ts';

@@ -5,7 +5,7 @@ import { X509Certificate, createHmac, createPrivateKey, generateKeyPair, hkdfSyn
 import type { KeyObject } from 'node:crypto';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
-import type { LeafKeyType } from '../core/flow.ts';
+import type { LeafKeyType } from '../core/certificates.ts';
 import { encode, nothing, oid, sequence } from './asn1.ts';
 import { caToBeSigned } from './ca-certificate.ts';
 import type { NewCa } from './ca-certificate.ts';

@@ -3,7 +3,7 @@
 
 import { hkdfSync } from 'node:crypto';
 import { FlowError } from '../core/errors.ts';
-import type { Leaf, LeafKeyType, LeafRequest } from '../core/flow.ts';
+import type { Leaf, LeafKeyType, LeafRequest } from '../core/certificates.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Meter } from '../core/meters.ts';
 import type { Issuer } from './authority.ts';

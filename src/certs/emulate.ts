@@ -3,7 +3,7 @@
 
 import { X509Certificate, createHash } from 'node:crypto';
 import { FlowError } from '../core/errors.ts';
-import type { LeafKeyType, LeafRequest } from '../core/flow.ts';
+import type { LeafKeyType, LeafRequest } from '../core/certificates.ts';
 import type { Limits } from '../core/limits.ts';
 import { encode, integer, octets, oid, raw, sequence, tagged, time } from './asn1.ts';
 import type { Der } from './asn1.ts';

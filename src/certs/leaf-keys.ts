@@ -3,7 +3,7 @@
 
 import { generateKeyPair } from 'node:crypto';
 import { promisify } from 'node:util';
-import type { LeafKeyType } from '../core/flow.ts';
+import type { LeafKeyType } from '../core/certificates.ts';
 import { leafPublicKey } from './emulate.ts';
 import type { LeafPublicKey } from './emulate.ts';
 

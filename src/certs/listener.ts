@@ -4,7 +4,7 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Revocation, RevocationAnswer } from '../core/flow.ts';
+import type { Revocation, RevocationAnswer } from '../core/certificates.ts';
 import type { Limits } from '../core/limits.ts';
 
 export interface RevocationListenerOptions {

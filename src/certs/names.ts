@@ -3,7 +3,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import { FlowError } from '../core/errors.ts';
-import type { LeafRequest } from '../core/flow.ts';
+import type { LeafRequest } from '../core/certificates.ts';
 import type { Limits } from '../core/limits.ts';
 import { encode, readInside, sequence, taggedBytes, tags } from './asn1.ts';
 import { addressBytes } from './ca-certificate.ts';

@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { FlowError } from '../core/errors.ts';
-import type { Leaf, LeafKeyType, LeafRequest, Revocation } from '../core/flow.ts';
+import type { Leaf, LeafKeyType, LeafRequest, Revocation } from '../core/certificates.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Logger } from '../core/log.ts';
 import type { Meter } from '../core/meters.ts';

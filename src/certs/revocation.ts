@@ -2,7 +2,7 @@
 // over which connection, and to which address does not matter, and nothing else is ever served.
 
 import { createHash } from 'node:crypto';
-import type { Revocation, RevocationAnswer } from '../core/flow.ts';
+import type { Revocation, RevocationAnswer } from '../core/certificates.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Meter } from '../core/meters.ts';
 import type { Issuer } from './authority.ts';

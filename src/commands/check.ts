@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { builtinName, builtinText } from '../config/builtin.ts';
 import { faultText, loadConfig } from '../config/load.ts';
-import { policyStages } from '../core/flow.ts';
+import { policyStages } from '../core/verdicts.ts';
 import { readyConfig } from './policy.ts';
 import type { ReadyConfig } from './policy.ts';
 

@@ -12,7 +12,7 @@ import { DemoAuthority } from '../../demo/identities.ts';
 import { redirectDemo } from '../../demo/namespaces.ts';
 import { startPeers } from '../../demo/peers.ts';
 import { loadConfig } from '../config/load.ts';
-import type { Session } from '../core/flow.ts';
+import type { Session } from '../core/session.ts';
 import { createLogger } from '../core/log.ts';
 import { startGateway } from '../gateway.ts';
 import type { Gateway } from '../gateway.ts';

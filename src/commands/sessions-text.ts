@@ -1,7 +1,7 @@
 // The sessions table as text for terminals. What came from the wire is shown without control characters, so that no
 // name can move the cursor.
 
-import type { Session } from '../core/flow.ts';
+import type { Session } from '../core/session.ts';
 
 interface Column {
   readonly title: string;

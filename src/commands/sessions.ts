@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import type { Session } from '../core/flow.ts';
+import type { Session } from '../core/session.ts';
 import { filterKeys, FilterError, parseFilter } from '../sessions/filter.ts';
 import { adminClient, AdminClientError } from './admin-client.ts';
 import type { AdminClient } from './admin-client.ts';

@@ -1,7 +1,7 @@
 // Judges names that point at each other: services named twice, rules that name services or issuers there are none of, two
 // listeners on one address. It reads the raw document, so that it can speak even when other parts are broken.
 
-import { policyStages } from '../core/flow.ts';
+import { policyStages } from '../core/verdicts.ts';
 import { valueAt } from './faults.ts';
 import type { Path, SchemaFault } from './faults.ts';
 

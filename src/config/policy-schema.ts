@@ -2,7 +2,7 @@
 // written; what a rule means is decided in src/policy.
 
 import { z } from 'zod';
-import { certificateProblems, revocationModes } from '../core/flow.ts';
+import { certificateProblems, revocationModes } from '../core/certificates.ts';
 import { destination, detectWord, fileName, hostPattern, network, oneOrMany, pattern, port, protocolWord, shortName, timeWindow, tlsVersion, tunnelOnError } from './parts.ts';
 
 const conditionKeys = {

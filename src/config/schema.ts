@@ -2,7 +2,7 @@
 // that point at each other (services in rules, issuers) are judged by names.ts, files by whoever reads them.
 
 import { z } from 'zod';
-import { revocationModes } from '../core/flow.ts';
+import { revocationModes } from '../core/certificates.ts';
 import { limitNames, limitsWith, limitTable } from '../core/limits.ts';
 import type { LimitName, Limits } from '../core/limits.ts';
 import { bareHost, detectWord, dnsServer, duration, fileName, hostPattern, listenAddress, network, oneOrMany, serverAddress, shortName, tlsVersion, tunnelOnError } from './parts.ts';

@@ -1,7 +1,7 @@
 // Logging: one pino logger for the process; a line about a flow carries the session's id and names. Never payload.
 
 import pino from 'pino';
-import type { Session } from './flow.ts';
+import type { Session } from './session.ts';
 
 export type Logger = pino.Logger;
 

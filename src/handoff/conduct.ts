@@ -3,7 +3,9 @@
 
 import { errorTable, FlowError, toFlowError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
-import type { DetectSwitches, EntryDeps, Flow, Handled, Session, SslVerdict } from '../core/flow.ts';
+import type { EntryDeps, Flow, Handled } from '../core/flow.ts';
+import type { Session } from '../core/session.ts';
+import type { DetectSwitches, SslVerdict } from '../core/verdicts.ts';
 import { detectedNames, protocolRows, shownName } from '../core/protocols.ts';
 import type { DetectedName, ProtocolName } from '../core/protocols.ts';
 import { relay } from '../core/relay.ts';

@@ -4,7 +4,8 @@
 import type { Duplex } from 'node:stream';
 import { FlowError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
-import type { Detect, DetectSwitches, Side } from '../core/flow.ts';
+import type { Detect, Side } from '../core/flow.ts';
+import type { DetectSwitches } from '../core/verdicts.ts';
 import type { Limits } from '../core/limits.ts';
 import { detectedNames, shownName } from '../core/protocols.ts';
 import type { DetectedName } from '../core/protocols.ts';

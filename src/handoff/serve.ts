@@ -4,7 +4,8 @@
 import type { Socket } from 'node:net';
 import { errorTable, FlowError, toFlowError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
-import type { ByteCounts, Destination, Endpoint, Entry, Flow, Session } from '../core/flow.ts';
+import type { Entry, Flow } from '../core/flow.ts';
+import type { ByteCounts, Destination, Endpoint, Session } from '../core/session.ts';
 import { sessionFields } from '../core/log.ts';
 import { resetSocket } from '../core/reset.ts';
 import { endGently } from '../http/closing.ts';

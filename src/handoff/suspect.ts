@@ -1,7 +1,8 @@
 // The suspect path: a hello that is nearly MS-TURN's pseudo-TLS is forwarded and judged by the server's first record. The connection
 // used for that is dropped again; whatever it was, the flow goes on from the client's untouched bytes.
 
-import type { EntryDeps, Session } from '../core/flow.ts';
+import type { EntryDeps } from '../core/flow.ts';
+import type { Session } from '../core/session.ts';
 import { Peek } from '../listener/peek.ts';
 import { judgePseudoAnswer } from '../turn/hello.ts';
 

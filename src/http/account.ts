@@ -1,6 +1,7 @@
 // What operators see of each request: session details and the two HTTP meters. It holds no sockets and never logs payload.
 
-import type { Deps, HttpDetails, Session } from '../core/flow.ts';
+import type { Deps } from '../core/flow.ts';
+import type { HttpDetails, Session } from '../core/session.ts';
 import { methodLabel, statusLabel } from './methods.ts';
 
 /** The HTTP details of a session, made on first use. */

@@ -2,7 +2,9 @@
 // wildcard certificate lets browsers send requests for several hosts over one connection; a host that a rule tunnels or
 // denies must not ride on another's interception.
 
-import type { Deps, Session, SslVerdict } from '../core/flow.ts';
+import type { Deps } from '../core/flow.ts';
+import type { Session } from '../core/session.ts';
+import type { SslVerdict } from '../core/verdicts.ts';
 import { hostName } from './judge.ts';
 
 /** Remembers the answers for one connection. */

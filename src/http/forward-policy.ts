@@ -2,7 +2,8 @@
 // Pure but for the session, which shows where the last request went.
 
 import { isIP } from 'node:net';
-import type { Deps, Refusal, Session } from '../core/flow.ts';
+import type { Deps, Refusal } from '../core/flow.ts';
+import type { Session } from '../core/session.ts';
 import type { Target } from './forward-target.ts';
 
 /** Makes the session go to the target and asks the two stages; null when it may. */

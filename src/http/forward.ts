@@ -2,7 +2,8 @@
 // host is answered here, CONNECT is handed back. It never dials on its own and never forwards what was not judged.
 
 import { FlowError, toFlowError } from '../core/errors.ts';
-import type { EntryDeps, Flow, HttpDetails, Refusal } from '../core/flow.ts';
+import type { EntryDeps, Flow, Refusal } from '../core/flow.ts';
+import type { HttpDetails } from '../core/session.ts';
 import { watchIdle } from '../core/idle.ts';
 import { countRequest, httpDetails, noteRequest } from './account.ts';
 import { abortSocket, endGently, ignoreErrors } from './closing.ts';

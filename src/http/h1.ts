@@ -3,7 +3,8 @@
 
 import type { Socket } from 'node:net';
 import { FlowError, toFlowError } from '../core/errors.ts';
-import type { Deps, Flow, Handled, HttpDetails, Refusal } from '../core/flow.ts';
+import type { Deps, Flow, Handled, Refusal } from '../core/flow.ts';
+import type { HttpDetails } from '../core/session.ts';
 import { watchIdle } from '../core/idle.ts';
 import type { IdleWatch } from '../core/idle.ts';
 import { relay } from '../core/relay.ts';

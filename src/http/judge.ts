@@ -1,6 +1,8 @@
 // The http stage of policy for one request head: gathers the facts and asks. Pure; it never sees a body.
 
-import type { Deps, HttpFacts, RequestVerdict, Session } from '../core/flow.ts';
+import type { Deps } from '../core/flow.ts';
+import type { Session } from '../core/session.ts';
+import type { HttpFacts, RequestVerdict } from '../core/verdicts.ts';
 
 /** What a request of either HTTP version says of itself. */
 export interface RequestWords {

@@ -2,7 +2,8 @@
 // other. Plain data and seams; no behaviour and no sockets.
 
 import type { FlowError } from '../core/errors.ts';
-import type { Deps, Flow, HttpDetails, Refusal } from '../core/flow.ts';
+import type { Deps, Flow, Refusal } from '../core/flow.ts';
+import type { HttpDetails } from '../core/session.ts';
 
 /** A request whose response is not complete. Oldest first in the queue of an exchange. */
 export interface Pending {

@@ -3,7 +3,7 @@
 
 import type { Server, Socket } from 'node:net';
 import koffi from 'koffi';
-import type { Endpoint } from '../core/flow.ts';
+import type { Endpoint } from '../core/session.ts';
 
 // <linux/in.h>, <linux/in6.h>, <linux/netfilter_ipv4.h>, <linux/netfilter_ipv6/ip6_tables.h>
 const levelIpv4 = 0;

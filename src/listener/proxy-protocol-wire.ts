@@ -3,7 +3,7 @@
 
 import { isIPv4, isIPv6 } from 'node:net';
 import { Cursor } from '../core/bytes.ts';
-import type { Endpoint } from '../core/flow.ts';
+import type { Endpoint } from '../core/session.ts';
 
 /** A whole header. Addresses are null where the sender speaks for itself (LOCAL, UNKNOWN, health checks). */
 export interface ProxyHeader {

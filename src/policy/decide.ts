@@ -1,7 +1,9 @@
 // Compiles rules into decisions: for every stage the first rule that matches, or the stage's default. A decision reads the
 // session and nothing else: no clock, no waiting, no exception.
 
-import type { CertificateProblem, CertificateVerdict, ConnectionVerdict, HttpFacts, Policy, PolicyStage, ProtocolVerdict, RequestVerdict, Session, SipFacts, SslVerdict, TurnFacts } from '../core/flow.ts';
+import type { CertificateProblem } from '../core/certificates.ts';
+import type { Session } from '../core/session.ts';
+import type { CertificateVerdict, ConnectionVerdict, HttpFacts, Policy, PolicyStage, ProtocolVerdict, RequestVerdict, SipFacts, SslVerdict, TurnFacts } from '../core/verdicts.ts';
 import { protocolStates } from '../core/protocols.ts';
 import type { ProtocolName } from '../core/protocols.ts';
 import { compileWhen, testsOf } from './conditions.ts';

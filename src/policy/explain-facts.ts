@@ -3,8 +3,10 @@
 
 import { isIP } from 'node:net';
 import { parseAddress } from '../core/addresses.ts';
-import { certificateProblems } from '../core/flow.ts';
-import type { CertificateProblem, Destination, HttpFacts, Session, SipFacts, TurnFacts } from '../core/flow.ts';
+import { certificateProblems } from '../core/certificates.ts';
+import type { CertificateProblem } from '../core/certificates.ts';
+import type { Destination, Session } from '../core/session.ts';
+import type { HttpFacts, SipFacts, TurnFacts } from '../core/verdicts.ts';
 import { protocolNames } from '../core/protocols.ts';
 import type { ProtocolName } from '../core/protocols.ts';
 import type { ServiceSettings, TlsState } from './rules.ts';

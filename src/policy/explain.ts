@@ -1,8 +1,8 @@
 // Explains decisions: for a described flow the verdict of every stage, the rule that gave it and why the rules before it did
 // not match. It asks the compiled policy itself, so that the answer is what a real flow would get.
 
-import { policyStages } from '../core/flow.ts';
-import type { ConnectionVerdict, PolicyStage, SslVerdict } from '../core/flow.ts';
+import { policyStages } from '../core/verdicts.ts';
+import type { ConnectionVerdict, PolicyStage, SslVerdict } from '../core/verdicts.ts';
 import { detectedNames, protocolStates, shownName } from '../core/protocols.ts';
 import type { ProtocolName } from '../core/protocols.ts';
 import type { CompiledPolicy } from './decide.ts';

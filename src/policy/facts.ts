@@ -2,7 +2,9 @@
 // and names are read only when a rule asks, and remembered while the same session is judged again.
 
 import { Address, parseAddress } from '../core/addresses.ts';
-import type { CertificateProblem, HttpFacts, Session, SipFacts, TurnFacts } from '../core/flow.ts';
+import type { CertificateProblem } from '../core/certificates.ts';
+import type { Session } from '../core/session.ts';
+import type { HttpFacts, SipFacts, TurnFacts } from '../core/verdicts.ts';
 import type { ProtocolName } from '../core/protocols.ts';
 import type { TlsState } from './rules.ts';
 import { comparablePath, foldHost, hostOfAuthority } from './text.ts';

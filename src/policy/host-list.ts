@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { domainToASCII } from 'node:url';
-import { policyStages } from '../core/flow.ts';
+import { policyStages } from '../core/verdicts.ts';
 import type { PolicyRules } from './rules.ts';
 
 /** A line of a list file that is no name. */

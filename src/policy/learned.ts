@@ -2,7 +2,7 @@
 // Evidence needs repetition within a window, a success wipes it out, trouble of servers never counts. Pure: the clock is asked, never waited for.
 
 import type { ErrorCode } from '../core/errors.ts';
-import type { Session } from '../core/flow.ts';
+import type { Session } from '../core/session.ts';
 
 export interface LearnedSettings {
   /** Refusals needed. */

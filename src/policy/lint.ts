@@ -1,8 +1,8 @@
 // Looks rules and services over when a config is loaded and says what will surprise: rules that can never match, services that
 // intercept but cannot detect, defaults relied on, and what a deny rule does where detection is off. It changes nothing.
 
-import { policyStages } from '../core/flow.ts';
-import type { PolicyStage } from '../core/flow.ts';
+import { policyStages } from '../core/verdicts.ts';
+import type { PolicyStage } from '../core/verdicts.ts';
 import { protocolRows, protocolStates } from '../core/protocols.ts';
 import type { ProtocolName } from '../core/protocols.ts';
 import { conditionsCover, isUnconditional, mayMatch, ruleCovers } from './coverage.ts';

@@ -3,7 +3,7 @@
 
 import { tunnelOnErrorDefault } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
-import type { DetectSwitches } from '../core/flow.ts';
+import type { DetectSwitches } from '../core/verdicts.ts';
 import { protocolNames, protocolStates, protocolWords } from '../core/protocols.ts';
 import type { ProtocolName } from '../core/protocols.ts';
 import type { DetectWords, ServiceSettings, SslRule, TunnelOnError } from './rules.ts';

@@ -2,8 +2,8 @@
 // come from the tables of core, so that whatever a session shows can be asked for. Pure: no clock, no throw on input.
 
 import { errorCodes } from '../core/errors.ts';
-import { actions, sessionStates } from '../core/flow.ts';
-import type { Session } from '../core/flow.ts';
+import { actions, sessionStates } from '../core/session.ts';
+import type { Session } from '../core/session.ts';
 import { protocolWords } from '../core/protocols.ts';
 import { parseCidr } from './cidr.ts';
 import { parseGlob } from './glob.ts';

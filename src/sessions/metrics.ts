@@ -3,7 +3,8 @@
 
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import { errorCodes } from '../core/errors.ts';
-import { actions, policyStages } from '../core/flow.ts';
+import { actions } from '../core/session.ts';
+import { policyStages } from '../core/verdicts.ts';
 import { limitNames } from '../core/limits.ts';
 import type { Limits } from '../core/limits.ts';
 import { meterTable } from '../core/meters.ts';

@@ -2,7 +2,7 @@
 // a TCP header made for them. Pure; it keeps no bytes and opens no file.
 
 import { parseAddress } from '../core/addresses.ts';
-import type { Endpoint } from '../core/flow.ts';
+import type { Endpoint } from '../core/session.ts';
 
 const blockTypes = { section: 0x0a0d0d0a, interface: 1, packet: 6, secrets: 10 } as const;
 const optionComment = 1;

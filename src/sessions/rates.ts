@@ -1,7 +1,7 @@
 // How many sessions ended in the last minute, by protocol, action and error, in a ring of short slots. It holds words of
 // closed sets only, so it is as small as the tables of core; it never looks at a session twice.
 
-import type { SessionRates } from '../core/flow.ts';
+import type { SessionRates } from '../core/sessions-view.ts';
 
 /** A minute is long enough to be calm and short enough to show what changes; slots bound the jump when one leaves. */
 const windowSeconds = 60;

@@ -1,6 +1,7 @@
 // SessionsView across processes: a worker serves its view on a channel, the primary uses it as if it were its own.
 
-import type { Session, SessionChanges, SessionPage, SessionsView, SessionSummary } from '../core/flow.ts';
+import type { Session } from '../core/session.ts';
+import type { SessionChanges, SessionPage, SessionsView, SessionSummary } from '../core/sessions-view.ts';
 import type { Limits } from '../core/limits.ts';
 import { askOver, ChannelError, serveCalls } from './channel.ts';
 import type { MessageChannel } from './channel.ts';

@@ -1,7 +1,7 @@
 // The table of sessions of one process: live ones, and the last closed ones in a ring. It opens and closes sessions,
 // moves their meters and writes their access log line. It never holds a socket, only the two calls of LiveSession.
 
-import type { Action, ByteCounts, Destination, Endpoint, Session } from '../core/flow.ts';
+import type { Action, ByteCounts, Destination, Endpoint, Session } from '../core/session.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Meter } from '../core/meters.ts';

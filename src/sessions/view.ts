@@ -1,9 +1,9 @@
 // SessionsView over one table, and over several views (the workers): newest first across all, cursors and kills that find
 // their way. A part that does not answer in time is left out and said to be missing; it never holds up the others.
 
-import type { SessionChanges, SessionPage, SessionRates, SessionsView, SessionSummary } from '../core/flow.ts';
+import type { SessionChanges, SessionPage, SessionRates, SessionsView, SessionSummary } from '../core/sessions-view.ts';
 import type { Limits } from '../core/limits.ts';
-import type { Session } from '../core/flow.ts';
+import type { Session } from '../core/session.ts';
 import { FilterError, parseFilter } from './filter.ts';
 import type { Filter } from './filter.ts';
 import { compareIds, isSessionId } from './ids.ts';

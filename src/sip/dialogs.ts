@@ -1,7 +1,8 @@
 // Watches calls and subscriptions (RFC 3261 sections 12 to 15, RFC 6665): their state, ends and media; a forked call has one row for
 // each callee that answers. A view for operators, not a dialog machine: nothing is ever forced.
 
-import type { Side, SipDialog, SipSubscription } from '../core/flow.ts';
+import type { Side } from '../core/flow.ts';
+import type { SipDialog, SipSubscription } from '../core/session.ts';
 import type { Limits } from '../core/limits.ts';
 import { addressIn, paramIn, plainUri } from './address.ts';
 import { BoundedMap, show, shown } from './bounded.ts';

@@ -1,7 +1,8 @@
 // Fills a session's SIP details and the SIP metrics from the messages of both directions. Sees heads and session
 // descriptions only, keeps no credentials, changes nothing, and is bounded by limits whatever passes.
 
-import type { Side, Session, SipDetails } from '../core/flow.ts';
+import type { Side } from '../core/flow.ts';
+import type { Session, SipDetails } from '../core/session.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Meter } from '../core/meters.ts';
 import { paramIn } from './address.ts';

@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ErrorCode } from '../core/errors.ts';
 import { errorTable } from '../core/errors.ts';
-import type { Endpoint } from '../core/flow.ts';
+import type { Endpoint } from '../core/session.ts';
 import { addressIn, isPlainAddress, paramIn } from './address.ts';
 import { cseqIn } from './headers.ts';
 import type { HeaderName, SipHead } from './headers.ts';

@@ -1,7 +1,7 @@
 // Watches REGISTER transactions (RFC 3261 section 10; MS-SIPREGE): who registered, for how long, with which scheme.
 // Keeps scheme names only; credentials are never read.
 
-import type { SipRegistration } from '../core/flow.ts';
+import type { SipRegistration } from '../core/session.ts';
 import type { Limits } from '../core/limits.ts';
 import { addressIn, listIn, paramIn, plainUri } from './address.ts';
 import { BoundedMap, show, shown } from './bounded.ts';

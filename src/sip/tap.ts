@@ -2,7 +2,8 @@
 // are rules. Bytes pass unmodified; without rules at once, with rules as soon as their message's head is judged.
 
 import { FlowError } from '../core/errors.ts';
-import type { Deps, Endpoint, Flow, Side } from '../core/flow.ts';
+import type { Deps, Flow, Side } from '../core/flow.ts';
+import type { Endpoint } from '../core/session.ts';
 import { sessionFields } from '../core/log.ts';
 import type { Judgement, Tap } from '../core/relay.ts';
 import { addressIn, plainUri } from './address.ts';

@@ -1,7 +1,7 @@
 // The Via lines of a response of our own: as they came, except for what the receiver of a request must add to the topmost one
 // (RFC 3261 section 18.2.1, RFC 3581 section 4). Works on header values; never on bytes that are relayed.
 
-import type { Endpoint } from '../core/flow.ts';
+import type { Endpoint } from '../core/session.ts';
 import { piecesIn } from './address.ts';
 
 /**

@@ -2,7 +2,7 @@
 // no files and checks no keys; whoever configured it said which servers may see it.
 
 import { domainToASCII } from 'node:url';
-import type { ClientCertificate } from '../core/flow.ts';
+import type { ClientCertificate } from '../core/certificates.ts';
 import type { ShownCertificate } from './connect.ts';
 
 /** The first certificate whose hosts match, with its place in the list; null when none does. `host` is a name or an address. */

@@ -7,7 +7,7 @@ import { connect, createSecureContext } from 'node:tls';
 import type { SecureContext, TLSSocket } from 'node:tls';
 import { FlowError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
-import type { ClientCertificate } from '../core/flow.ts';
+import type { ClientCertificate } from '../core/certificates.ts';
 import type { Limits } from '../core/limits.ts';
 import { alpnWire } from './offer.ts';
 import type { OfferClass } from './offer.ts';

@@ -5,13 +5,15 @@ import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { FlowError } from '../core/errors.ts';
-import type { CertificateProblem, CertificateVerdict, Deps, Flow, Handled, LeafRequest, Refusal, SslVerdict, TlsVersion, UpstreamTrust } from '../core/flow.ts';
+import type { CertificateProblem, LeafRequest, UpstreamTrust } from '../core/certificates.ts';
+import type { Deps, Flow, Handled, Refusal } from '../core/flow.ts';
+import type { CertificateVerdict, SslVerdict, TlsVersion } from '../core/verdicts.ts';
 import { acceptTls } from './accept.ts';
 import type { ClientHello } from './hello-body.ts';
 import { clientCertificateFor } from './client-certs.ts';
 import { connectTls, UpstreamContexts } from './connect.ts';
 import type { UpstreamTls } from './connect.ts';
-import { clientMaxVersion, commonVersion, leafKeyFor, offerClass, upstreamAlpn } from './offer.ts';
+import { clientMaxVersion, commonVersion, leafKeyFor, offerClass } from './offer.ts';
 import { aes128GcmSha256 } from './suites.ts';
 import { UpstreamJudge } from './verify-upstream.ts';
 import { problemCodes } from './verify.ts';
@@ -58,7 +60,7 @@ async function shakeUpstream(flow: Flow, deps: Deps, hello: ClientHello): Promis
   try {
     const context = trustOf(deps).contexts.for(offerClass(hello, deps.trust.minVersion), hello.ciphers.includes(aes128GcmSha256), shown);
     // No session is ever offered to a server: each handshake shows its certificate anew, and each is judged.
-    const connected = await connectTls(raw, { servername: hello.sni, alpn: upstreamAlpn(hello, deps.handles('h2')), context, limits: deps.limits, secrets: deps.recorder?.secrets(flow.session) ?? null });
+    const connected = await connectTls(raw, { servername: hello.sni, alpn: hello.alpn, context, limits: deps.limits, secrets: deps.recorder?.secrets(flow.session) ?? null });
     // Where the gateway shows a certificate of its own, the server has what it asked for.
     const upstream = shown === null ? connected : { ...connected, offersClientCert: false };
     deps.meter.observe('handshake_seconds', ['upstream'], (performance.now() - startedAt) / 1000);

@@ -1,7 +1,8 @@
 // What a client's offer asks of the gateway: which leaf key it can verify, which TLS and groups to offer upstream, which ALPN.
 // Rule behind all of it: upstream never hears an offer that the client would not have made, but for operators' version floors.
 
-import type { LeafKeyType, TlsVersion } from '../core/flow.ts';
+import type { LeafKeyType } from '../core/certificates.ts';
+import type { TlsVersion } from '../core/verdicts.ts';
 import type { ClientHello } from './hello-body.ts';
 
 /** Which shared secure context fits an offer: equal keys, equal options. */
@@ -76,14 +77,6 @@ export function offerClass(hello: ClientHello, minVersion: TlsVersion): OfferCla
   }
   const groups = names.join(':');
   return { key: `${minimum}-${maximum}/${groups}`, minVersion: minimum, maxVersion: maximum, groups };
-}
-
-/**
- * The ALPN names to offer upstream: the client's, in its order. Without a handler for h2, it is left out, but only when
- * http/1.1 is offered too: a client of h2 alone must not silently get something else.
- */
-export function upstreamAlpn(hello: ClientHello, h2Available: boolean): readonly string[] {
-  return h2Available || !hello.alpn.includes('http/1.1') ? hello.alpn : hello.alpn.filter((name) => name !== 'h2');
 }
 
 /** ALPN names in wire format for Node's `ALPNProtocols`: as strings, names that are not ASCII would change (Node writes UTF-8). */

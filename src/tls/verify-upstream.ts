@@ -2,8 +2,8 @@
 // state. It waits only where something has to be fetched, for a bounded time, and decides nothing.
 
 import type { X509Certificate } from 'node:crypto';
-import { certificateProblems } from '../core/flow.ts';
-import type { CertificateProblem, RevocationMode, UpstreamTrust } from '../core/flow.ts';
+import { certificateProblems } from '../core/certificates.ts';
+import type { CertificateProblem, RevocationMode, UpstreamTrust } from '../core/certificates.ts';
 import type { Limits } from '../core/limits.ts';
 import { IssuerChaser } from './chase.ts';
 import { Fetcher } from './fetch.ts';

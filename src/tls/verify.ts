@@ -3,8 +3,8 @@
 
 import type { X509Certificate } from 'node:crypto';
 import type { ErrorCode } from '../core/errors.ts';
-import { certificateProblems } from '../core/flow.ts';
-import type { CertificateProblem } from '../core/flow.ts';
+import { certificateProblems } from '../core/certificates.ts';
+import type { CertificateProblem } from '../core/certificates.ts';
 import { limitTable } from '../core/limits.ts';
 import { extensionOids, extensionsOf, pathLengthOf } from './extensions.ts';
 

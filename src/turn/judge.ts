@@ -1,7 +1,8 @@
 // Judges TURN control messages by the policy's `turn` stage and words the refusal in the message's dialect and framing.
 // It is made only where the stage has rules; it never lets a message pass that rules about peers cannot see into.
 
-import type { Policy, Session } from '../core/flow.ts';
+import type { Session } from '../core/session.ts';
+import type { Policy } from '../core/verdicts.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Meter } from '../core/meters.ts';
 import { decodeMessage, encodeErrorResponse, readAddress, readXorAddress } from './codec.ts';

@@ -2,7 +2,7 @@
 // It never touches bytes on their way and keeps nothing beyond its bounds (allocations, peers, pending requests).
 
 import { createHash } from 'node:crypto';
-import type { Session, TurnAllocation, TurnDetails } from '../core/flow.ts';
+import type { Session, TurnAllocation, TurnDetails } from '../core/session.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Meter } from '../core/meters.ts';
 import { addressText, attributeOf, decodeMessage, errorOf, numberOf, readAddress, readXorAddress } from './codec.ts';

@@ -2,7 +2,8 @@
 // observe, and judge control messages by policy. Bytes pass unmodified; without rules nothing but that hello is ever held.
 
 import { FlowError } from '../core/errors.ts';
-import type { Policy, Session } from '../core/flow.ts';
+import type { Session } from '../core/session.ts';
+import type { Policy } from '../core/verdicts.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Meter } from '../core/meters.ts';
 import type { Judgement, Tap } from '../core/relay.ts';

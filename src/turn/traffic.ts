@@ -1,7 +1,7 @@
 // Counts the payload that TURN carries, by direction and by peer: the hot path of observing. It reads addresses and lengths
 // only, makes no objects per message, and keeps at most turnPeersMax peers and channels.
 
-import type { TurnDetails } from '../core/flow.ts';
+import type { TurnDetails } from '../core/session.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Meter } from '../core/meters.ts';
 import { addressText, headerBytes, readAddress, readXorAddress } from './codec.ts';

@@ -11,7 +11,7 @@ import tls from 'node:tls';
 import { startRevocationListener } from '../../src/certs/listener.ts';
 import { openCertificates } from '../../src/certs/open.ts';
 import type { Certificates } from '../../src/certs/open.ts';
-import type { Leaf, LeafKeyType } from '../../src/core/flow.ts';
+import type { Leaf, LeafKeyType } from '../../src/core/certificates.ts';
 import { limitsWith } from '../../src/core/limits.ts';
 import { silentLogger } from '../../src/core/log.ts';
 import { noMeter } from '../../src/core/meters.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSite, run } from './certs-bench.ts';
 import type { IssuerKind, Site } from './certs-bench.ts';
-import type { LeafKeyType } from '../../src/core/flow.ts';
+import type { LeafKeyType } from '../../src/core/certificates.ts';
 
 interface Outcome {
   readonly ok: boolean;

@@ -3,7 +3,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { LeafKeyType } from '../../src/core/flow.ts';
+import type { LeafKeyType } from '../../src/core/certificates.ts';
 import { makeIssuer } from '../unit/certs/helpers.ts';
 import { openSite, run } from './certs-bench.ts';
 import type { IssuerKind, Site } from './certs-bench.ts';

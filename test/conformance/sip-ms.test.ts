@@ -2,7 +2,8 @@
 // a sign-in, a call and a compressed stream through the taps, at every split where it matters.
 
 import { describe, expect, test } from 'vitest';
-import type { SipDetails, SipFacts } from '../../src/core/flow.ts';
+import type { SipDetails } from '../../src/core/session.ts';
+import type { SipFacts } from '../../src/core/verdicts.ts';
 import { SipObserver } from '../../src/sip/observer.ts';
 import { SipTap } from '../../src/sip/tap.ts';
 import { allow, message, session, testDeps } from '../unit/sip/support.ts';

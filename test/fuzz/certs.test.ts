@@ -16,7 +16,7 @@ import { openCertificates } from '../../src/certs/open.ts';
 import type { Certificates } from '../../src/certs/open.ts';
 import { readCertificate } from '../../src/certs/parts.ts';
 import { FlowError } from '../../src/core/errors.ts';
-import type { LeafRequest } from '../../src/core/flow.ts';
+import type { LeafRequest } from '../../src/core/certificates.ts';
 import { limitsWith } from '../../src/core/limits.ts';
 import { silentLogger } from '../../src/core/log.ts';
 import { noMeter } from '../../src/core/meters.ts';

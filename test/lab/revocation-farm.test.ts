@@ -5,7 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import type { Session } from '../../src/core/flow.ts';
+import type { Session } from '../../src/core/session.ts';
 import { issueServer, makeIntermediate, makeRoot, type TestCert } from '../support/certs.ts';
 import type { Program, RunResult } from '../support/program.ts';
 import type { CertServer } from './peers/cert-server.ts';

@@ -3,7 +3,7 @@
 // the clients. Every message of the signed association is checked by both ends, so a single changed byte would end it.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Session } from '../../src/core/flow.ts';
+import type { Session } from '../../src/core/session.ts';
 import type { RunResult } from '../support/program.ts';
 import type { SipRecord } from './peers/lync-sip.ts';
 import { startCapture, type CapturedConnection } from './support/capture.ts';

@@ -3,7 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Session } from '../../src/core/flow.ts';
+import type { Session } from '../../src/core/session.ts';
 import type { RunResult } from '../support/program.ts';
 import type { Proxy } from './peers/turn-client.ts';
 import { openServices } from './support/explicit.ts';

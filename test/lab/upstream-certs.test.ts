@@ -5,7 +5,7 @@ import { X509Certificate } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Session } from '../../src/core/flow.ts';
+import type { Session } from '../../src/core/session.ts';
 import { problemCodes } from '../../src/tls/verify.ts';
 import { makeRoot } from '../support/certs.ts';
 import type { RunResult } from '../support/program.ts';

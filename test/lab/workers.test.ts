@@ -7,7 +7,7 @@ import { address, network } from './support/names.ts';
 import { greeting, startNginx } from './support/peers/nginx.ts';
 import { startSmallServers, talk } from './support/peers/small.ts';
 import { curl } from './support/peers/web.ts';
-import type { Session } from '../../src/core/flow.ts';
+import type { Session } from '../../src/core/session.ts';
 import { gatewayFor, labFile } from './support/suite.ts';
 
 const connections = 40;

@@ -3,7 +3,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { CertificateProblem } from '../../../src/core/flow.ts';
+import type { CertificateProblem } from '../../../src/core/certificates.ts';
 import { issueServer, makeIntermediate, makeRoot, oids, type CertSpec, type TestCert } from '../../support/certs.ts';
 import { crlOf, ocspAnswerOf } from '../../support/revocation.ts';
 import type { CertServer } from '../peers/cert-server.ts';

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { errorCodes } from '../../../src/core/errors.ts';
-import type { SessionPage } from '../../../src/core/flow.ts';
+import type { SessionPage } from '../../../src/core/sessions-view.ts';
 import { protocolNames, protocolWords } from '../../../src/core/protocols.ts';
 import type { ProtocolName } from '../../../src/core/protocols.ts';
 import type { SessionTable } from '../../../src/sessions/table.ts';

@@ -1,7 +1,7 @@
 import { createConnection } from 'node:net';
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Session } from '../../../src/core/flow.ts';
+import type { Session } from '../../../src/core/session.ts';
 import { init, live } from '../sessions/support.ts';
 import { startTestAdmin } from './support.ts';
 import type { TestAdmin, TestAdminOptions } from './support.ts';

@@ -9,7 +9,7 @@ import type { EmulateContext } from '../../../src/certs/emulate.ts';
 import { installAuthority, openAuthority } from '../../../src/certs/authority.ts';
 import { oids, readCertificate } from '../../../src/certs/parts.ts';
 import type { CertificateParts } from '../../../src/certs/parts.ts';
-import type { LeafRequest } from '../../../src/core/flow.ts';
+import type { LeafRequest } from '../../../src/core/certificates.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { issueServer, makeRoot, nameDer } from '../../support/certs.ts';
 import type { CertSpec } from '../../support/certs.ts';

@@ -9,7 +9,7 @@ import { openAuthority } from '../../../src/certs/authority.ts';
 import type { Issuer } from '../../../src/certs/authority.ts';
 import { openCertificates } from '../../../src/certs/open.ts';
 import type { Certificates, CertificatesOptions, IssuerOptions } from '../../../src/certs/open.ts';
-import type { LeafKeyType, LeafRequest } from '../../../src/core/flow.ts';
+import type { LeafKeyType, LeafRequest } from '../../../src/core/certificates.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { silentLogger } from '../../../src/core/log.ts';
 import type { Meter } from '../../../src/core/meters.ts';

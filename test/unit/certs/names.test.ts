@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { hostForName, hostNamesIn, leafNames } from '../../../src/certs/names.ts';
 import type { LeafNames } from '../../../src/certs/names.ts';
 import { name, readCertificate } from '../../../src/certs/parts.ts';
-import type { LeafRequest } from '../../../src/core/flow.ts';
+import type { LeafRequest } from '../../../src/core/certificates.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { der, issueServer, makeRoot, nameDer } from '../../support/certs.ts';
 import type { CertSpec } from '../../support/certs.ts';

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Session } from '../../../src/core/flow.ts';
+import type { Session } from '../../../src/core/session.ts';
 import { run } from '../../../src/commands/sessions.ts';
 import { startTestAdmin, token } from '../admin/support.ts';
 import type { TestAdmin } from '../admin/support.ts';

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
-import type { Session } from '../../../src/core/flow.ts';
+import type { Session } from '../../../src/core/session.ts';
 import { sessionFields, silentLogger } from '../../../src/core/log.ts';
 
 /** What a process writes that logs with `createLogger`. */

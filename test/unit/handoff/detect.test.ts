@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { FlowError } from '../../../src/core/errors.ts';
-import type { DetectSwitches } from '../../../src/core/flow.ts';
+import type { DetectSwitches } from '../../../src/core/verdicts.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { detect } from '../../../src/handoff/detect.ts';
 import type { DetectOptions, Detection } from '../../../src/handoff/detect.ts';

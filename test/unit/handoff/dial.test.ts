@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { Server, Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { Session } from '../../../src/core/flow.ts';
+import type { Session } from '../../../src/core/session.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { Dialer } from '../../../src/handoff/dial.ts';
 import type { DialOptions } from '../../../src/handoff/dial.ts';

@@ -10,7 +10,8 @@ import { readyConfig } from '../../../src/commands/policy.ts';
 import { loadConfig } from '../../../src/config/load.ts';
 import { openCertificates } from '../../../src/certs/open.ts';
 import type { Certificates } from '../../../src/certs/open.ts';
-import type { LeafRequest, Session, UpstreamTrust } from '../../../src/core/flow.ts';
+import type { LeafRequest, UpstreamTrust } from '../../../src/core/certificates.ts';
+import type { Session } from '../../../src/core/session.ts';
 import type { Limits, LimitName } from '../../../src/core/limits.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import pino from 'pino';
@@ -19,7 +20,6 @@ import type { Logger } from '../../../src/core/log.ts';
 import type { Meter } from '../../../src/core/meters.ts';
 import { noMeter } from '../../../src/core/meters.ts';
 import { Dialer } from '../../../src/handoff/dial.ts';
-import { protocols } from '../../../src/handoff/protocols.ts';
 import { noteDialled, serve } from '../../../src/handoff/serve.ts';
 import type { Service } from '../../../src/handoff/serve.ts';
 import { Admission } from '../../../src/listener/admission.ts';
@@ -104,7 +104,6 @@ export async function startGateway(world: World, options: GatewayOptions): Promi
       limits, meter, policy, log: collecting(defects), trust: world.trust, serviceType: options.type ?? 'tcp-tunnel', clock: Date.now,
       revocation: world.certificates.revocation,
       certFor: options.certFor ?? ((request) => world.certificates.certFor(request)),
-      handles: (name) => protocols[name].handle !== undefined,
       protocolChanged: (session) => table.protocolChanged(session),
       async dial(flow) {
         const socket = await dialer.dial(flow);

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import { afterEach, expect, test } from 'vitest';
-import type { Session } from '../../../src/core/flow.ts';
+import type { Session } from '../../../src/core/session.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { Dialer } from '../../../src/handoff/dial.ts';
 import { judgeSuspect } from '../../../src/handoff/suspect.ts';

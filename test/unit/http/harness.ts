@@ -3,7 +3,9 @@
 import net from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { FlowError } from '../../../src/core/errors.ts';
-import type { Deps, Flow, Handled, HttpFacts, RequestVerdict, Session } from '../../../src/core/flow.ts';
+import type { Deps, Flow, Handled } from '../../../src/core/flow.ts';
+import type { Session } from '../../../src/core/session.ts';
+import type { HttpFacts, RequestVerdict } from '../../../src/core/verdicts.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import type { LimitName } from '../../../src/core/limits.ts';
 import { silentLogger } from '../../../src/core/log.ts';
@@ -49,7 +51,6 @@ export function depsFor(options: DepsOptions = {}): Deps {
       answer: (method, path, body) => ({ status: 200, headers: { 'Content-Type': 'text/plain' }, body: Buffer.from(`${method} ${path} ${String(body?.length ?? 0)}`) }),
     },
     trust: { minVersion: 'TLSv1.2', roots: [] },
-    handles: never,
     protocolChanged: never,
     noteRefusal: never,
     noteAccepted: never,

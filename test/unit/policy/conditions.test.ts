@@ -1,8 +1,9 @@
 // Each condition by itself: what matches, what does not, and that an absent fact matches nothing.
 
 import { describe, expect, it } from 'vitest';
-import { policyStages } from '../../../src/core/flow.ts';
-import type { HttpFacts, Session } from '../../../src/core/flow.ts';
+import { policyStages } from '../../../src/core/verdicts.ts';
+import type { Session } from '../../../src/core/session.ts';
+import type { HttpFacts } from '../../../src/core/verdicts.ts';
 import { compileWhen, testsOf } from '../../../src/policy/conditions.ts';
 import { Facts } from '../../../src/policy/facts.ts';
 import { parseHostList } from '../../../src/policy/host-list.ts';

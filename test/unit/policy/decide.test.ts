@@ -2,8 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { tunnelOnErrorDefault } from '../../../src/core/errors.ts';
-import { policyStages } from '../../../src/core/flow.ts';
-import type { HttpFacts } from '../../../src/core/flow.ts';
+import { policyStages } from '../../../src/core/verdicts.ts';
+import type { HttpFacts } from '../../../src/core/verdicts.ts';
 import { protocolNames, protocolStates } from '../../../src/core/protocols.ts';
 import { optionsWith, policyOf, sessionWith } from './support.ts';
 

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Session } from '../../../src/core/flow.ts';
+import type { Session } from '../../../src/core/session.ts';
 import { isEvidence, LearnedBook, learnedKey, learnedPlace, LearnedView } from '../../../src/policy/learned.ts';
 import { policyOf, sessionWith } from './support.ts';
 

@@ -1,7 +1,8 @@
 // The index against trying every rule: the same first match for random rules and sessions.
 
 import { describe, expect, it } from 'vitest';
-import type { HttpFacts, Session } from '../../../src/core/flow.ts';
+import type { Session } from '../../../src/core/session.ts';
+import type { HttpFacts } from '../../../src/core/verdicts.ts';
 import { Facts } from '../../../src/policy/facts.ts';
 import { RuleIndex } from '../../../src/policy/rule-index.ts';
 import type { When } from '../../../src/policy/rules.ts';

@@ -1,7 +1,7 @@
 // Support for tests of policy: rules as they would stand in a config, read by the real schema, and sessions to judge.
 
 import { policySchema } from '../../../src/config/policy-schema.ts';
-import type { Session } from '../../../src/core/flow.ts';
+import type { Session } from '../../../src/core/session.ts';
 import { compilePolicy } from '../../../src/policy/decide.ts';
 import type { CompiledPolicy } from '../../../src/policy/decide.ts';
 import type { HostList } from '../../../src/policy/host-list.ts';

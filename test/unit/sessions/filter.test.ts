@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { errorCodes } from '../../../src/core/errors.ts';
-import { actions } from '../../../src/core/flow.ts';
-import type { Session } from '../../../src/core/flow.ts';
+import { actions } from '../../../src/core/session.ts';
+import type { Session } from '../../../src/core/session.ts';
 import { protocolNames, protocolWords } from '../../../src/core/protocols.ts';
 import { filterKeys, FilterError, parseFilter } from '../../../src/sessions/filter.ts';
 import type { Filter } from '../../../src/sessions/filter.ts';

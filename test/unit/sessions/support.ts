@@ -2,7 +2,7 @@
 
 import { limitsWith } from '../../../src/core/limits.ts';
 import type { LimitName } from '../../../src/core/limits.ts';
-import type { ByteCounts, Session } from '../../../src/core/flow.ts';
+import type { ByteCounts, Session } from '../../../src/core/session.ts';
 import type { Meter } from '../../../src/core/meters.ts';
 import { SessionTable } from '../../../src/sessions/table.ts';
 import type { LiveSession, SessionInit, SessionLog } from '../../../src/sessions/table.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { SessionsView } from '../../../src/core/flow.ts';
+import type { SessionsView } from '../../../src/core/sessions-view.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { protocolNames } from '../../../src/core/protocols.ts';
 import { FilterError } from '../../../src/sessions/filter.ts';

@@ -1,7 +1,7 @@
 // Calls and subscriptions: states, ends, media, bounds, and the gauge.
 
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { SipDialog, SipSubscription } from '../../../src/core/flow.ts';
+import type { SipDialog, SipSubscription } from '../../../src/core/session.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { Dialogs, Subscriptions } from '../../../src/sip/dialogs.ts';
 import { headOf, limits, message, request, response } from './support.ts';

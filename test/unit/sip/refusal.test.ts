@@ -1,7 +1,7 @@
 // Responses of our own: what they copy, when there is none, which status, and the ACK's key.
 
 import { describe, expect, test } from 'vitest';
-import type { Endpoint } from '../../../src/core/flow.ts';
+import type { Endpoint } from '../../../src/core/session.ts';
 import { doubtIn, refusalStatus, refuse, transactionKey } from '../../../src/sip/refusal.ts';
 import { headOf, message, request, response } from './support.ts';
 

@@ -1,7 +1,7 @@
 // Registrations: states, expiry, removal, refreshes and bounds, with the gauge always equal to what is in force.
 
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { SipRegistration } from '../../../src/core/flow.ts';
+import type { SipRegistration } from '../../../src/core/session.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { Registrations, secondsIn } from '../../../src/sip/registrations.ts';
 import { headOf, limits, request, response } from './support.ts';

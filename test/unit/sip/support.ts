@@ -2,7 +2,9 @@
 
 import type { Socket } from 'node:net';
 import { createConnection, createServer } from 'node:net';
-import type { Deps, Flow, Policy, RequestVerdict, Session, SipFacts } from '../../../src/core/flow.ts';
+import type { Deps, Flow } from '../../../src/core/flow.ts';
+import type { Session } from '../../../src/core/session.ts';
+import type { Policy, RequestVerdict, SipFacts } from '../../../src/core/verdicts.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import type { Limits } from '../../../src/core/limits.ts';
 import { silentLogger } from '../../../src/core/log.ts';

@@ -3,7 +3,8 @@
 import { describe, expect, test } from 'vitest';
 import { SipObserver } from '../../../src/sip/observer.ts';
 import { SipTap } from '../../../src/sip/tap.ts';
-import type { Side, Session } from '../../../src/core/flow.ts';
+import type { Side } from '../../../src/core/flow.ts';
+import type { Session } from '../../../src/core/session.ts';
 import type { FlowError } from '../../../src/core/errors.ts';
 import { allow, denyMethod, message, request, response, session, testDeps } from './support.ts';
 import type { TestDeps } from './support.ts';

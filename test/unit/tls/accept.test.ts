@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import { connect } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { Leaf } from '../../../src/core/flow.ts';
+import type { Leaf } from '../../../src/core/certificates.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { acceptTls, clientTlsError } from '../../../src/tls/accept.ts';
 import type { AcceptOptions } from '../../../src/tls/accept.ts';

@@ -8,7 +8,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { silentLogger } from '../../../src/core/log.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { noMeter } from '../../../src/core/meters.ts';
-import type { CertificateVerdict, Deps, Flow, Handled, SslVerdict } from '../../../src/core/flow.ts';
+import type { Deps, Flow, Handled } from '../../../src/core/flow.ts';
+import type { CertificateVerdict, SslVerdict } from '../../../src/core/verdicts.ts';
 import { readClientHello } from '../../../src/tls/client-hello.ts';
 import { isTlsFacts, openTls } from '../../../src/tls/layer.ts';
 import { issueServer } from '../../support/certs.ts';
@@ -75,7 +76,7 @@ async function layer(options: TlsOptions = {}, verdict: Partial<SslVerdict> = {}
       return raw;
     },
     certFor: (request) => world.certificates.certFor(request),
-    handles: () => true, protocolChanged() {}, noteRefusal() {}, noteAccepted() {},
+    protocolChanged() {}, noteRefusal() {}, noteAccepted() {},
   };
   return { flow, client, pair, handled: openTls(flow, deps, { hello, verdict: { ...intercept, ...verdict } }) };
 }

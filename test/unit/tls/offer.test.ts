@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { readClientHello } from '../../../src/tls/client-hello.ts';
 import type { ClientHello } from '../../../src/tls/client-hello.ts';
-import { alpnWire, clientMaxVersion, commonVersion, leafKeyFor, offerClass, upstreamAlpn } from '../../../src/tls/offer.ts';
+import { alpnWire, clientMaxVersion, commonVersion, leafKeyFor, offerClass } from '../../../src/tls/offer.ts';
 import { buildHello, buildSslv2, helloBytes, numbers16, prefix16, prefix8 } from '../../support/client-hellos.ts';
 import type { HelloParts } from '../../support/client-hellos.ts';
 
@@ -98,14 +98,6 @@ describe('offer class', () => {
     if (made.maxVersion === 'TLSv1.3') expect(sent.keyShares).toEqual(shares.length > 0 ? shares : [29]);
     expect(sent.maxVersion).toBe(made.maxVersion);
   });
-});
-
-test('ALPN: h2 is left out only without a handler and beside http/1.1', () => {
-  const both = offer({ alpn: ['h2', 'http/1.1', 'stun.turn'] });
-  expect(upstreamAlpn(both, true)).toEqual(['h2', 'http/1.1', 'stun.turn']);
-  expect(upstreamAlpn(both, false)).toEqual(['http/1.1', 'stun.turn']);
-  expect(upstreamAlpn(offer({ alpn: ['h2'] }), false)).toEqual(['h2']);
-  expect(upstreamAlpn(offer({}), false)).toEqual([]);
 });
 
 test('ALPN names keep their octets on the wire', () => {

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { RevocationMode, UpstreamTrust } from '../../../src/core/flow.ts';
+import type { RevocationMode, UpstreamTrust } from '../../../src/core/certificates.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { UpstreamJudge } from '../../../src/tls/verify-upstream.ts';
 import { issueServer, makeIntermediate, makeRoot } from '../../support/certs.ts';

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { indexAnchors, judge, nameMatches, problemCodes, weakOf } from '../../../src/tls/verify.ts';
 import type { JudgeOptions } from '../../../src/tls/verify.ts';
 import { errorTable } from '../../../src/core/errors.ts';
-import { certificateProblems } from '../../../src/core/flow.ts';
+import { certificateProblems } from '../../../src/core/certificates.ts';
 import { der, ipBytes, issueServer, makeIntermediate, makeRoot, oids } from '../../support/certs.ts';
 import type { CertSpec, TestCert } from '../../support/certs.ts';
 

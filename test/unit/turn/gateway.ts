@@ -4,7 +4,8 @@
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { once } from 'node:events';
-import type { Deps, Flow, Protocol, Refusal, Session } from '../../../src/core/flow.ts';
+import type { Deps, Flow, Protocol, Refusal } from '../../../src/core/flow.ts';
+import type { Session } from '../../../src/core/session.ts';
 import { Peek } from '../../../src/listener/peek.ts';
 import { turnSession } from './support.ts';
 

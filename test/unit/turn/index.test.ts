@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { runMsTurnClient } from '../../../demo/ms-turn-client.ts';
 import { startMsTurnServer } from '../../../demo/ms-turn-server.ts';
 import type { MsTurnServer } from '../../../demo/ms-turn-server.ts';
-import type { TurnFacts } from '../../../src/core/flow.ts';
+import type { TurnFacts } from '../../../src/core/verdicts.ts';
 import { makeHello, msClientHello } from '../../../src/turn/hello.ts';
 import { msTurn } from '../../../src/turn/index.ts';
 import { startGateway } from './gateway.ts';

@@ -1,7 +1,7 @@
 // The turn stage asked of messages: every peer counts, what cannot be read is refused, responses pass, answers in the right framing.
 
 import { describe, expect, it } from 'vitest';
-import type { TurnFacts } from '../../../src/core/flow.ts';
+import type { TurnFacts } from '../../../src/core/verdicts.ts';
 import { addressValue, decodeMessage, encodeMessage, errorOf, newTransaction, xorAddressValue } from '../../../src/turn/codec.ts';
 import type { TurnAttribute } from '../../../src/turn/codec.ts';
 import { FrameWalker } from '../../../src/turn/frames.ts';

@@ -1,7 +1,9 @@
 // What the TURN tests share: the libnice capture as connections, sessions, dependencies with a real meter, and messages.
 
 import { readFileSync } from 'node:fs';
-import type { Deps, RequestVerdict, Session, TurnFacts } from '../../../src/core/flow.ts';
+import type { Deps } from '../../../src/core/flow.ts';
+import type { Session } from '../../../src/core/session.ts';
+import type { RequestVerdict, TurnFacts } from '../../../src/core/verdicts.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import type { LimitName } from '../../../src/core/limits.ts';
 import { silentLogger } from '../../../src/core/log.ts';
@@ -96,7 +98,6 @@ export function turnDeps(options: TestDepsOptions = {}): Deps {
       turn: (_session, facts) => verdict(facts), has: (stage) => stage === 'turn' && options.denies !== undefined,
     },
     trust: { minVersion: 'TLSv1.2', roots: [] },
-    handles: () => true,
     protocolChanged: none('protocolChanged'),
     meter: options.meter ?? new Tally(),
     log: silentLogger,

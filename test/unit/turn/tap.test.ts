@@ -2,7 +2,8 @@
 // streams that stop being framed.
 
 import { describe, expect, it } from 'vitest';
-import type { Session, TurnFacts } from '../../../src/core/flow.ts';
+import type { Session } from '../../../src/core/session.ts';
+import type { TurnFacts } from '../../../src/core/verdicts.ts';
 import type { Judgement } from '../../../src/core/relay.ts';
 import { addressValue, encodeMessage } from '../../../src/turn/codec.ts';
 import { makeHello, msClientHello, msServerHello, readMsServerHello } from '../../../src/turn/hello.ts';

@@ -1,7 +1,7 @@
 // Payload counts by peer and direction, and their bounds.
 
 import { describe, expect, it } from 'vitest';
-import type { TurnDetails } from '../../../src/core/flow.ts';
+import type { TurnDetails } from '../../../src/core/session.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { addressValue, encodeMessage, xorAddressValue } from '../../../src/turn/codec.ts';
 import { msAttributes, msTypes, rfcAttributes } from '../../../src/turn/names.ts';

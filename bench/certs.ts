@@ -5,7 +5,6 @@ import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { openCertificates } from '../src/certs/open.ts';
 import type { Certificates } from '../src/certs/open.ts';
 import type { LeafKeyType, LeafRequest } from '../src/core/certificates.ts';
@@ -13,6 +12,8 @@ import { limitsWith } from '../src/core/limits.ts';
 import { silentLogger } from '../src/core/log.ts';
 import { noMeter } from '../src/core/meters.ts';
 import { issueServer, makeRoot } from '../test/support/certs.ts';
+import { columns } from './report.ts';
+import type { PartReport } from './report.ts';
 import { quantile } from './statistics.ts';
 
 /** How much of everything. */
@@ -143,18 +144,8 @@ async function open(stateDir: string, newKey: LeafKeyType): Promise<Certificates
 }
 
 /** Measures and answers the table as text; `isSmoke`: in a second, to show that it works. */
-export async function benchCerts(isSmoke: boolean): Promise<string> {
-  return `Emulated certificates: issuing, and a hit in the cache\n${table(await measureCerts(isSmoke ? smoke : full))}`;
-}
-
-function table(rows: readonly MeasuredCerts[]): string {
-  const cells = [['', 'per second', 'µs each', 'lowest', 'highest'], ...rows.map(({ what, perSecond, microsecondsEach, lowestPerSecond, highestPerSecond }) =>
-    [what, perSecond.toFixed(0), microsecondsEach.toFixed(microsecondsEach < 10 ? 2 : 0), lowestPerSecond.toFixed(0), highestPerSecond.toFixed(0)])];
-  const widths = cells[0]?.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0))) ?? [];
-  return cells.map((row) => row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  ')).join('\n');
-}
-
-if (import.meta.main) {
-  const { values } = parseArgs({ options: { smoke: { type: 'boolean', default: false } } });
-  process.stdout.write(`${await benchCerts(values.smoke)}\n`);
+export async function benchCerts(isSmoke: boolean): Promise<PartReport> {
+  const rows = (await measureCerts(isSmoke ? smoke : full)).map(({ what, perSecond, microsecondsEach, lowestPerSecond, highestPerSecond }) =>
+    [what, perSecond.toFixed(0), microsecondsEach.toFixed(microsecondsEach < 10 ? 2 : 0), lowestPerSecond.toFixed(0), highestPerSecond.toFixed(0)]);
+  return { text: `Emulated certificates: issuing, and a hit in the cache\n${columns([['', 'per second', 'µs each', 'lowest', 'highest'], ...rows])}`, missed: [] };
 }

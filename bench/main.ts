@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { benches } from './benches.ts';
 import type { Bench, Effort } from './benches.ts';
-import { benchCerts } from './certs.ts';
 import { benchPackages, install, missing, packageVersion } from './packages.ts';
+import { partBenches } from './parts.ts';
 import { peers } from './peers/index.ts';
 import type { Peer } from './peers/peer.ts';
 import { resultOf, table } from './report.ts';
@@ -20,19 +20,18 @@ import { makeSite } from './site.ts';
 const full: Effort = { rounds: 5, handshakes: 600, warmUpHandshakes: 1_500, keepAliveSeconds: 3, downloads: 1, heldSessions: 1_000 };
 const smoke: Effort = { rounds: 2, handshakes: 60, warmUpHandshakes: 40, keepAliveSeconds: 1, downloads: 1, heldSessions: 60 };
 const roundsMax = 100;
-/** Sallyport's own certificates: without network, peers and root, in rounds of its own. */
-const certs = 'certs';
+const parts = [...partBenches.keys()];
 
 const help = `Usage: ./sallyport bench [NAME ...] [--rounds N] [--peer NAME ...] [--smoke] [--profile FOLDER]
 
-  NAME              ${benches.map(({ name }) => name).join(', ')}, ${certs}; all of them without a name
+  NAME              ${benches.map(({ name }) => name).join(', ')}, ${parts.join(', ')}; all of them without a name
   --rounds N        interleaved rounds of each bench (default ${String(full.rounds)}, at least 5 for figures to be quoted)
   --peer NAME       only these beside Sallyport: ${peers.slice(1).map(slug).join(', ')}; 'none' for none
   --smoke           every bench in seconds, with the peers that are installed: shows that it works, not how fast it is
   --profile FOLDER  V8 CPU profiles of Sallyport
-Root only, ${certs} excepted. Results lie in bench/results/.`;
+${parts.join(', ')} measure single parts, need no root and no peers, and end with code 1 when they miss what they have to reach; the others need root. Results lie in bench/results/.`;
 
-/** Runs the benchmark. 0 when Sallyport finished every bench, 1 otherwise, 2 for bad usage. */
+/** Runs the benchmark. 0 when Sallyport finished every bench and reached what it has to, 1 otherwise, 2 for bad usage. */
 export async function run(args: string[]): Promise<number> {
   // Ended early, the process still takes its namespaces and programs with it: that hangs on 'exit'.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
@@ -43,18 +42,30 @@ export async function run(args: string[]): Promise<number> {
     },
   });
   if (values.help === true) return said(help, 0);
-  const named = positionals.filter((name) => name !== certs);
+  const named = positionals.filter((name) => !partBenches.has(name));
   const chosen = positionals.length === 0 ? benches : benches.filter(({ name }) => named.includes(name));
   const wanted = choosePeers(values.peer);
   const base = values.smoke === true ? smoke : full;
   const rounds = values.rounds === undefined ? base.rounds : Number(values.rounds);
   if (chosen.length !== (positionals.length === 0 ? benches.length : named.length) || wanted === null || !Number.isInteger(rounds) || rounds < 1 || rounds > roundsMax) return said(help, 2);
-  if (positionals.length === 0 || positionals.includes(certs)) said(await benchCerts(values.smoke === true), 0);
-  if (chosen.length === 0) return 0;
+  const code = await measureParts(parts.filter((name) => positionals.length === 0 || positionals.includes(name)), values.smoke === true);
+  if (chosen.length === 0) return code;
   if (process.getuid?.() !== 0) return said('sallyport bench makes network namespaces and needs root: sudo ./sallyport bench', 1);
   const ready = await prepare(wanted, values.smoke === true);
   if (ready === null) return 1;
-  return await measure(chosen, ready, { ...base, rounds }, values.profile ?? null);
+  return Math.max(code, await measure(chosen, ready, { ...base, rounds }, values.profile ?? null));
+}
+
+/** 1 when a part missed what it has to reach. */
+async function measureParts(names: readonly string[], isSmoke: boolean): Promise<number> {
+  let code = 0;
+  for (const name of names) {
+    const report = await partBenches.get(name)?.(isSmoke);
+    if (report === undefined) continue;
+    said(`${report.text}\n`, 0);
+    for (const missed of report.missed) code = said(`missed: ${missed}`, 1);
+  }
+  return code;
 }
 
 /** The tools and peers that are there, after installing what is not; null when tools are missing. */

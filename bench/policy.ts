@@ -1,32 +1,41 @@
-// The cost of a decision: 1,000 ssl rules and a list of a million names, medians over batches. It prints; it judges nothing.
+// The cost of a decision: 1,000 ssl rules and a list of a million names, medians over batches. It judges nothing.
 
 import type { Session } from '../src/core/session.ts';
 import { compilePolicy } from '../src/policy/decide.ts';
 import { parseHostList } from '../src/policy/host-list.ts';
 import type { HostList } from '../src/policy/host-list.ts';
 import type { PolicyOptions, PolicyRules, SslRule } from '../src/policy/rules.ts';
+import { columns } from './report.ts';
+import type { PartReport } from './report.ts';
 
 const rulesCount = 1000;
-const namesCount = 1_000_000;
-const batches = 200;
+const full = { namesCount: 1_000_000, batches: 200 } as const;
+const smoke = { namesCount: 10_000, batches: 5 } as const;
 const batchSize = 500;
 
 /** One measured thing: its name and the median microseconds of one run. */
-export interface Measured {
+interface Measured {
   readonly what: string;
   readonly medianMicroseconds: number;
 }
 
-/** Measures and answers the table's rows. */
-export function measurePolicy(): Measured[] {
+/** Measures and answers the table; `isSmoke`: with a shorter list and fewer batches, to show that it works. */
+export function benchPolicy(isSmoke: boolean): PartReport {
+  const rows = measurePolicy(isSmoke ? smoke : full);
+  return { text: `Policy: what a decision costs\n${columns([['', 'µs'], ...rows.map(({ what, medianMicroseconds }) => [what, medianMicroseconds.toFixed(2)])])}`, missed: [] };
+}
+
+function measurePolicy({ namesCount, batches }: { readonly namesCount: number; readonly batches: number }): Measured[] {
   const parseStarted = performance.now();
-  const { list } = parseHostList(names(), namesCount);
+  const { list } = parseHostList(Buffer.from(Array.from({ length: namesCount }, (_, index) => nameOf(index)).join('\n')), namesCount);
   const parseMs = performance.now() - parseStarted;
   const policy = compilePolicy(rules(), options(list));
   const sessions = Array.from({ length: batchSize }, (_, index) => session(index));
   const hosts = sessions.map(({ sni }) => sni ?? '');
   const unlisted = hosts.map((host) => `www.${host}.not-listed.example.net`);
-  const listed = hosts.map((_, index) => `www.n${index * 1999}.list${index % 100}.example`);
+  const listed = hosts.map((_, index) => `www.${nameOf((index * 1999) % namesCount)}`);
+  if (!listed.every((name) => list.has(name)) || unlisted.some((name) => list.has(name))) throw new Error('the list does not hold what it should');
+  const median = (run: (index: number) => unknown): number => medianOf(run, batches);
   return [
     { what: `load a list of ${namesCount} names (once)`, medianMicroseconds: parseMs * 1000 },
     { what: 'look-up of a listed name', medianMicroseconds: median((index) => list.has(listed[index] ?? '')) },
@@ -38,7 +47,7 @@ export function measurePolicy(): Measured[] {
 }
 
 /** The median microseconds of one call, over batches of different inputs. */
-function median(run: (index: number) => unknown): number {
+function medianOf(run: (index: number) => unknown, batches: number): number {
   const took: number[] = [];
   for (let batch = 0; batch < batches; batch += 1) {
     const started = performance.now();
@@ -48,8 +57,8 @@ function median(run: (index: number) => unknown): number {
   return took.sort((a, b) => a - b)[batches >> 1] ?? Number.NaN;
 }
 
-function names(): Buffer {
-  return Buffer.from(Array.from({ length: namesCount }, (_, index) => `n${index}.list${index % 100}.example`).join('\n'));
+function nameOf(index: number): string {
+  return `n${index}.list${index % 100}.example`;
 }
 
 /** Rules as large installations have them: names, suffixes, client networks, ports and fingerprints, and the list first. */
@@ -83,11 +92,4 @@ function session(index: number): Session {
     user: null, protocol: 'pending', chain: [], action: null, tunnelledOnError: null, rule: null, error: null, errorDetail: null, note: null,
     bytes: { fromClient: 0, toClient: 0, fromUpstream: 0, toUpstream: 0 }, tls: { client: null, upstream: null, leaf: null }, details: {},
   };
-}
-
-if (import.meta.main) {
-  const rows = measurePolicy();
-  const width = Math.max(...rows.map(({ what }) => what.length));
-  for (const { what, medianMicroseconds } of rows) process.stdout.write(`${what.padEnd(width)}  ${medianMicroseconds.toFixed(2).padStart(12)} us\n`);
-  process.stdout.write(`resident memory ${Math.round(process.memoryUsage.rss() / 1024 / 1024)} MiB\n`);
 }

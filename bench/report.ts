@@ -43,6 +43,13 @@ export interface Results {
   readonly benches: readonly BenchResult[];
 }
 
+/** What the bench of a single part (bench/parts.ts) has to say. */
+export interface PartReport {
+  readonly text: string;
+  /** What it was to reach and did not; empty too where nothing was to be reached. */
+  readonly missed: readonly string[];
+}
+
 export function resultOf({ bench, peers }: BenchRounds): BenchResult {
   const ours = peers[0];
   return { bench: bench.name, title: bench.title, unit: bench.unit, peers: peers.map((peer) => peerResult(peer, ours)) };
@@ -70,10 +77,14 @@ export function table({ title, unit, peers }: BenchResult): string {
   const asides = Object.keys(peers.find(({ summary }) => summary !== null)?.aside ?? {});
   const head = ['', unit, 'spread', 'low', 'high', 'Sallyport/peer', ...asides];
   const rows = peers.map((peer) => [peer.peer, ...figures(peer), ...asides.map((name) => shown(peer.aside[name]))]);
-  const widths = head.map((word, column) => Math.max(word.length, ...rows.map((row) => row[column]?.length ?? 0)));
-  const line = (cells: readonly string[]): string => cells.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  ').trimEnd();
   const failures = peers.filter(({ failure }) => failure !== null).map(({ peer, failure, rounds }) => `  ${peer}: ${String(rounds.filter((round) => round === null).length)} of ${String(rounds.length)} rounds did not finish: ${failure ?? ''}`);
-  return [title, line(head), ...rows.map(line), ...failures].join('\n');
+  return [title, columns([head, ...rows]), ...failures].join('\n');
+}
+
+/** Rows of cells as aligned lines; numbers stand to the right of a first column of words. */
+export function columns(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
+  return rows.map((row) => row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  ').trimEnd()).join('\n');
 }
 
 function figures({ summary, ratio }: PeerResult): string[] {

@@ -10,7 +10,7 @@ import { captureControl } from './capture-control.ts';
 import type { Certificates } from './certs/open.ts';
 import type { Config } from './config/schema.ts';
 import type { Logger } from './core/log.ts';
-import type { Traffic } from './gateway.ts';
+import type { Traffic } from './traffic.ts';
 import type { InForce } from './in-force.ts';
 import { readQuestion } from './policy/explain-facts.ts';
 import { explainPolicy } from './policy/explain.ts';

@@ -6,7 +6,7 @@ import { readyConfig } from './commands/policy.ts';
 import type { ReadyConfig } from './commands/policy.ts';
 import { builtinName } from './config/builtin.ts';
 import { faultText, loadConfig } from './config/load.ts';
-import type { GatewayOptions, Traffic } from './gateway.ts';
+import type { GatewayOptions, Traffic } from './traffic.ts';
 
 /** Keys that only a restart changes: they are opened once, by the primary process. */
 const fixedKeys = ['state', 'workers', 'admin', 'issuer', 'issuers', 'logging', 'capture'] as const;

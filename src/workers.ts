@@ -6,7 +6,7 @@ import type { Worker } from 'node:cluster';
 import { fileURLToPath } from 'node:url';
 import type { ReadyConfig } from './commands/policy.ts';
 import type { SessionsView } from './core/sessions-view.ts';
-import type { GatewayOptions, Traffic } from './gateway.ts';
+import type { GatewayOptions, Traffic } from './traffic.ts';
 import { batched, readPlace } from './learned.ts';
 import type { LearnedService } from './learned.ts';
 import { GrantPool } from './listener/admission.ts';

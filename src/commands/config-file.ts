@@ -1,7 +1,7 @@
 // Reads the config a command works with: the file given by -c, or the built-in one. Faults are printed as FILE:LINE: path: problem.
 
 import { faultText, loadConfig } from '../config/load.ts';
-import type { ConfigSource } from '../gateway.ts';
+import type { ConfigSource } from '../traffic.ts';
 import { configText } from './check.ts';
 import { readyConfig } from './policy.ts';
 import type { ReadyConfig } from './policy.ts';

@@ -5,7 +5,7 @@ import type { ConfigFault, LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { compilePolicy } from '../policy/decide.ts';
 import type { CompiledPolicy } from '../policy/decide.ts';
-import { loadHostLists } from '../policy/host-list.ts';
+import { loadHostLists } from '../policy/host-files.ts';
 import type { HostList } from '../policy/host-list.ts';
 import { lint } from '../policy/lint.ts';
 import type { PolicyOptions } from '../policy/rules.ts';

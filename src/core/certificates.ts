@@ -1,8 +1,8 @@
 // The nouns of certificates: what can be wrong with a server's, what an emulated leaf must look like, what is believed and shown.
 
 import type { X509Certificate } from 'node:crypto';
-import type { TlsVersion } from './verdicts.ts';
 
+export type TlsVersion = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
 export type LeafKeyType = 'rsa' | 'ec';
 /** What can be wrong with an upstream certificate (CONTRACT "certificate"). */
 export const certificateProblems = [

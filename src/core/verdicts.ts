@@ -1,13 +1,12 @@
 // What policy is asked and what it answers, stage by stage. No behaviour lives here: rules and conditions are in policy/.
 
-import type { CertificateProblem, RevocationMode } from './certificates.ts';
+import type { CertificateProblem, RevocationMode, TlsVersion } from './certificates.ts';
 import type { ErrorCode } from './errors.ts';
 import type { ProtocolName } from './protocols.ts';
 import type { Session } from './session.ts';
 
 export const policyStages = ['connection', 'ssl', 'certificate', 'protocol', 'http', 'sip', 'turn'] as const;
 export type PolicyStage = (typeof policyStages)[number];
-export type TlsVersion = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
 
 /** Detection switches: names that are off, and names that a rule switched on over the service's setting. */
 export interface DetectSwitches {

@@ -2,8 +2,8 @@
 // to these (a test holds both together); nothing here reads files or knows YAML.
 
 import type { ErrorCode } from '../core/errors.ts';
-import type { CertificateProblem, RevocationMode } from '../core/certificates.ts';
-import type { PolicyStage, TlsVersion } from '../core/verdicts.ts';
+import type { CertificateProblem, RevocationMode, TlsVersion } from '../core/certificates.ts';
+import type { PolicyStage } from '../core/verdicts.ts';
 import type { HostList } from './host-list.ts';
 
 /** What a rule asks for. Keys are joined by AND, the values of one key by OR; an absent fact matches no value. */

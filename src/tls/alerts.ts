@@ -1,7 +1,7 @@
 // TLS alerts in the clear: what the gateway says before any handshake, and what a server says instead of one.
 // It never touches alerts under encryption.
 
-import type { TlsVersion } from '../core/verdicts.ts';
+import type { TlsVersion } from '../core/certificates.ts';
 
 /** Alert descriptions by number (IANA "TLS Alerts"; RFC 8446 section 6, older ones from RFC 5246). */
 export const alertNumbers = {

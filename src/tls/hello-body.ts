@@ -2,7 +2,7 @@
 // It checks every length against the bytes that are there; it never judges whether the offer makes sense.
 
 import { isIP } from 'node:net';
-import type { TlsVersion } from '../core/verdicts.ts';
+import type { TlsVersion } from '../core/certificates.ts';
 
 /** What a client says in its first TLS message. Numbers are the code points on the wire, in the client's order, GREASE included. */
 export interface ClientHello {

@@ -1,8 +1,7 @@
 // What a client's offer asks of the gateway: which leaf key it can verify, which TLS and groups to offer upstream, which ALPN.
 // Rule behind all of it: upstream never hears an offer that the client would not have made, but for operators' version floors.
 
-import type { LeafKeyType } from '../core/certificates.ts';
-import type { TlsVersion } from '../core/verdicts.ts';
+import type { LeafKeyType, TlsVersion } from '../core/certificates.ts';
 import type { ClientHello } from './hello-body.ts';
 
 /** Which shared secure context fits an offer: equal keys, equal options. */

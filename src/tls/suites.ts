@@ -4,7 +4,7 @@
 import { constants } from 'node:crypto';
 import { DEFAULT_CIPHERS } from 'node:tls';
 import type { SecureContextOptions } from 'node:tls';
-import type { TlsVersion } from '../core/verdicts.ts';
+import type { TlsVersion } from '../core/certificates.ts';
 
 /** TLS_AES_128_GCM_SHA256 on the wire; every TLS 1.3 client must have it (RFC 8446, 9.1), but it may be configured away. */
 export const aes128GcmSha256 = 0x1301;

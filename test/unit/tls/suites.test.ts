@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, DEFAULT_CIPHERS } from 'node:tls';
 import type { ConnectionOptions } from 'node:tls';
-import type { TlsVersion } from '../../../src/core/verdicts.ts';
+import type { TlsVersion } from '../../../src/core/certificates.ts';
 import { expect, test } from 'vitest';
 import { suitesToAccept, suitesToOffer } from '../../../src/tls/suites.ts';
 import { issueServer, makeRoot } from '../../support/certs.ts';

@@ -5,7 +5,7 @@ import { isIP, isIPv6 } from 'node:net';
 import type { Socket } from 'node:net';
 import { FlowError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
-import { HeadReader, isFault } from '../http/head.ts';
+import { HeadReader, isFault } from '../http/head-reader.ts';
 import { takeMessage } from '../listener/take.ts';
 
 /** A proxy as the config names it. */

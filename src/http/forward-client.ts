@@ -11,7 +11,7 @@ import { BodyWalker } from './body.ts';
 import { ChunkData } from './forward-chunks.ts';
 import type { Fault } from './grammar.ts';
 import { checkRequest, requestFraming, requestHost } from './head-rules.ts';
-import { HeadReader, isFault } from './head.ts';
+import { HeadReader, isFault } from './head-reader.ts';
 import type { Head } from './head.ts';
 
 /** A head and its bytes; both are good until the next one is asked for. */

@@ -17,7 +17,7 @@ import { Origins } from './forward-origins.ts';
 import { forwardedFields, httpTarget, lessForwards, maxForwards } from './forward-target.ts';
 import type { Target } from './forward-target.ts';
 import { persists, requestHost } from './head-rules.ts';
-import { isFault } from './head.ts';
+import { isFault } from './head-reader.ts';
 import type { Head } from './head.ts';
 import { InBand } from './in-band.ts';
 import { judgeOrigin } from './forward-policy.ts';

@@ -3,7 +3,7 @@
 
 import type { Deps, Flow, Refusal } from '../core/flow.ts';
 import { endGently, ignoreErrors } from './closing.ts';
-import { HeadReader, isFault } from './head.ts';
+import { HeadReader, isFault } from './head-reader.ts';
 import { pageBytes, pageFor } from './pages.ts';
 
 /** Sends the page of a refusal and ends both sides. Does nothing to a client that is gone or was answered and closed. */

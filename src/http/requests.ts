@@ -10,7 +10,7 @@ import { BodyWalker } from './body.ts';
 import { fieldLines, fieldNames } from './fields.ts';
 import type { Fault } from './grammar.ts';
 import { persists, requestFraming, requestHost } from './head-rules.ts';
-import { HeadReader, isFault } from './head.ts';
+import { HeadReader, isFault } from './head-reader.ts';
 import type { Head } from './head.ts';
 import { InBand } from './in-band.ts';
 import { judgeRequest } from './judge.ts';

@@ -7,7 +7,7 @@ import type { IdleWatch } from '../core/idle.ts';
 import { BodyWalker } from './body.ts';
 import type { Fault } from './grammar.ts';
 import { persists, responseFraming } from './head-rules.ts';
-import { HeadReader, isFault } from './head.ts';
+import { HeadReader, isFault } from './head-reader.ts';
 import type { Head } from './head.ts';
 import type { Exchange, Pending } from './pending.ts';
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { loginOf, withChallenge } from '../../../src/http/forward-login.ts';
 import type { Login } from '../../../src/http/forward-login.ts';
-import { HeadReader, isFault } from '../../../src/http/head.ts';
+import { HeadReader, isFault } from '../../../src/http/head-reader.ts';
 import { pageBytes, pageFor } from '../../../src/http/pages.ts';
 
 function login(lines: string): Login | null {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { fieldValue, forwardedFields, hostAndPort, httpTarget, lessForwards, maxForwards, returnedFields } from '../../../src/http/forward-target.ts';
-import { HeadReader, isFault } from '../../../src/http/head.ts';
+import { HeadReader, isFault } from '../../../src/http/head-reader.ts';
 
 describe('targets', () => {
   it.each([

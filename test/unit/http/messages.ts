@@ -4,7 +4,7 @@ import { limitsWith } from '../../../src/core/limits.ts';
 import type { Limits } from '../../../src/core/limits.ts';
 import { BodyWalker } from '../../../src/http/body.ts';
 import { persists, requestFraming, responseFraming } from '../../../src/http/head-rules.ts';
-import { HeadReader, isFault } from '../../../src/http/head.ts';
+import { HeadReader, isFault } from '../../../src/http/head-reader.ts';
 
 export interface SeenMessage {
   readonly start: string;

@@ -11,6 +11,7 @@ import type { Policy } from './core/verdicts.ts';
 import type { Limits } from './core/limits.ts';
 import type { Logger } from './core/log.ts';
 import { sessionFields } from './core/log.ts';
+import { checkClientSource } from './handoff/client-source.ts';
 import { Dialer } from './handoff/dial.ts';
 import { readProxyUrl } from './handoff/upstream-proxy.ts';
 import { noteDialled, shutDownAll } from './handoff/serve.ts';
@@ -85,6 +86,7 @@ export async function startDataPlane(parts: DataPlaneParts): Promise<DataPlane> 
     folder: offIsNull(config.capture.pcap), keylog: offIsNull(config.capture.keylog), worker: parts.worker, limits: config.limits, meter, log, clock: Date.now,
   });
   const take = async (now: DataPlaneParts): Promise<void> => {
+    if (now.config.services.some(({ source }) => source === 'client')) checkClientSource();
     const shared = { table, admission, recorder, dialer: dialerFor(now.config) };
     await listeners.serve(now.config.services, (service) => serviceOf(service, now, shared));
   };
@@ -122,6 +124,7 @@ function dialerFor(config: Config): Dialer {
     ownPorts: ownPorts(config),
     allowLocal: config.upstream.allowLocal,
     transparentServices: new Set(config.services.filter(({ acquire, to }) => acquire !== null || to !== null).map(({ name }) => name)),
+    clientSourceServices: new Set(config.services.filter(({ source }) => source === 'client').map(({ name }) => name)),
     ...(config.upstream.proxy === null ? {} : { proxy: readProxyUrl(config.upstream.proxy) }),
     dns: config.upstream.dns,
     clock: Date.now,

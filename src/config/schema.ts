@@ -40,6 +40,7 @@ const serviceSchema = z
     listen: listenAddress.describe('Address and port; `[::]` is dual stack.'),
     acquire: z.enum(['redirect', 'tproxy']).optional().describe('How connections come to a transparent service: nftables REDIRECT or TPROXY. Default redirect.'),
     to: serverAddress.optional().describe('tcp-tunnel only: the fixed server, instead of acquire.'),
+    source: z.enum(['gateway', 'client']).default('gateway').describe('Transparent services: whose address servers see. client: the client\'s own; needs CAP_NET_ADMIN, and the servers\' answers must come back through this machine (`sallyport net apply` takes them in).'),
     detectProtocol: z.union([z.boolean(), z.array(detectWord)]).default(true).describe('Which protocols to look for: all, none, or a list of names and groups. On an ssl service TLS itself, on an http service HTTP itself, is known by type.'),
     proxyProtocol: z.array(network).default([]).describe('Senders that begin each connection with a PROXY protocol header (v1 or v2); from anyone else such a header is not looked for.'),
     tunnelOnError: tunnelOnError.optional().describe('Errors that turn into a tunnel, for this service. A rule\'s goes first; default: the top-level tunnelOnError.'),
@@ -69,6 +70,7 @@ const serviceSchema = z
     if (service.acquire !== undefined && explicit) fault('acquire', `a ${service.type} service is not transparent: its clients name their destination`);
     if (service.to !== undefined && service.type !== 'tcp-tunnel') fault('to', 'only a tcp-tunnel service has a fixed server');
     if (service.to !== undefined && service.acquire !== undefined) fault('acquire', 'a service with `to` has a fixed server: leave one of the two out');
+    if (service.source === 'client' && (explicit || service.to !== undefined)) fault('source', 'only a transparent service (acquire: redirect or tproxy) can dial from its clients\' addresses');
     if (service.auth !== undefined && !explicit) fault('auth', `clients of a ${service.type} service cannot be asked for a password`);
     if (service.via !== undefined && service.type !== 'http-explicit') fault('via', 'only an http-explicit service re-issues requests');
     if (service.intercept !== undefined && (explicit || service.to !== undefined)) fault('intercept', 'only transparent services take traffic');
@@ -172,6 +174,11 @@ export const configSchema = z.strictObject({
     .prefault({})
     .describe('Captures for fault finding.'),
   limits: limitOverrides.prefault({}).transform((overrides): Limits => limitsWith(present(overrides))).describe('Bounds and waits; see the table below.'),
+}).superRefine(({ services, upstream }, context) => {
+  if (upstream.proxy === null) return;
+  for (const [index, { source }] of services.entries()) {
+    if (source === 'client') context.addIssue({ code: 'custom', path: ['services', index, 'source'], message: 'with upstream.proxy, servers see the proxy: leave one of the two out' });
+  }
 });
 
 /** The config, fully defaulted: what the gateway works with. Durations are milliseconds, addresses { host, port }. */

@@ -5,12 +5,15 @@ import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { FlowError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
+import { socketFrom } from './client-source.ts';
 
 export interface ConnectOptions {
   /** For all addresses together. */
   readonly dialMs: number;
   /** Head start of one address before the next is tried as well. Node's own autoSelectFamily (24) gives up the earlier one instead. */
   readonly dialAttemptMs: number;
+  /** The address to dial from, though it is not this machine's; absent: one of its own. */
+  readonly from?: string;
 }
 
 /**
@@ -25,6 +28,7 @@ class Attempts {
   readonly #addresses: readonly string[];
   readonly #port: number;
   readonly #attemptMs: number;
+  readonly #from: string | null;
   readonly #resolve: (socket: Socket) => void;
   readonly #reject: (error: FlowError) => void;
   readonly #limit: NodeJS.Timeout;
@@ -37,6 +41,7 @@ class Attempts {
     this.#addresses = alternating(addresses);
     this.#port = port;
     this.#attemptMs = options.dialAttemptMs;
+    this.#from = options.from ?? null;
     this.#resolve = resolve;
     this.#reject = reject;
     this.#limit = setTimeout(() => this.#settle(new FlowError('DIAL_TIMEOUT')), options.dialMs);
@@ -52,12 +57,23 @@ class Attempts {
       return;
     }
     this.#tried += 1;
-    const socket = connect({ host, port: this.#port, noDelay: true, allowHalfOpen: true });
+    let socket: Socket;
+    try {
+      socket = this.#dial(host);
+    } catch (caught) {
+      this.#settle(new FlowError('DIAL_UNREACHABLE', `not from ${this.#from ?? ''}: ${caught instanceof Error ? caught.message : String(caught)}`, caught));
+      return;
+    }
     this.#open.add(socket);
     // Whoever holds the socket listens too; this listener keeps errors between two holders from being uncaught.
     socket.on('error', (error) => this.#failed(socket, error));
     socket.once('connect', () => this.#settle(socket));
     if (this.#tried < this.#addresses.length) this.#headStart = setTimeout(() => this.next(), this.#attemptMs);
+  }
+
+  #dial(host: string): Socket {
+    if (this.#from === null) return connect({ host, port: this.#port, noDelay: true, allowHalfOpen: true });
+    return socketFrom(this.#from).setNoDelay(true).connect({ host, port: this.#port });
   }
 
   #failed(socket: Socket, error: Error): void {

@@ -22,6 +22,8 @@ export interface DialOptions {
   readonly allowLocal: boolean;
   /** Services whose destination the kernel gave: they may reach local addresses. */
   readonly transparentServices: ReadonlySet<string>;
+  /** Those of them whose servers see the client's address; absent: none. */
+  readonly clientSourceServices?: ReadonlySet<string>;
   /** Every connection goes through it; it resolves names. Absent: none does. */
   readonly proxy?: UpstreamProxy;
   /** Name servers; none: the system's. */
@@ -70,15 +72,16 @@ export class Dialer {
   }
 
   async #open(session: Session): Promise<Socket> {
-    const { destination, service } = session;
+    const { destination, service, client } = session;
     const host = destination.ip ?? destination.host;
     if (host === null) throw new FlowError('NO_ORIGINAL_DST');
     const family = isIP(host);
     if (family !== 0) this.#refuseLoop(host, destination.port, service);
-    const { proxy, limits } = this.#options;
+    const { proxy, limits, clientSourceServices } = this.#options;
     if (proxy !== undefined) return await this.#openThrough(proxy, { host, port: destination.port });
     const addresses = family === 0 ? await this.#resolve(host, destination.port, service) : [host];
-    const socket = await connectAny(addresses, destination.port, limits);
+    const from = clientSourceServices?.has(service) === true ? { from: client.ip } : {};
+    const socket = await connectAny(addresses, destination.port, { dialMs: limits.dialMs, dialAttemptMs: limits.dialAttemptMs, ...from });
     destination.ip ??= socket.remoteAddress ?? null;
     return socket;
   }

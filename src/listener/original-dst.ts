@@ -1,5 +1,5 @@
-// Where a client meant to go: SO_ORIGINAL_DST for REDIRECT, IP_TRANSPARENT for TPROXY. Node 24 has neither, so this file, and
-// this file alone, calls libc through koffi on the socket's file descriptor. It never changes where a connection goes.
+// Where a client meant to go: SO_ORIGINAL_DST for REDIRECT, IP_TRANSPARENT for TPROXY. Node 24 has neither, so this file calls
+// libc through koffi on the socket's file descriptor. It never changes where a connection goes.
 
 import type { Server, Socket } from 'node:net';
 import koffi from 'koffi';

@@ -93,9 +93,10 @@ export function checkForwarding({ plan }: DoctorWants, { forwarding }: DoctorFac
 
 /** Measured: src_valid_mark sends the source check through the TPROXY route, which drops every client; strict filtering alone does not. */
 export function checkReversePaths({ plan }: DoctorWants, { reversePaths }: DoctorFacts): Check[] {
-  const tproxy = plan.takings.filter(({ acquire, family }) => acquire === 'tproxy' && family === 4);
-  if (tproxy.length === 0) return [];
-  const concerned = reversePaths.filter(({ interface: name }) => name !== 'lo' && tproxy.some(({ interfaces }) => interfaces.length === 0 || interfaces.some((pattern) => nameMatches(pattern, name))));
+  const routed = plan.takings.filter(({ acquire, clientSource, family }) => (acquire === 'tproxy' || clientSource) && family === 4);
+  if (routed.length === 0) return [];
+  // Answers to `source: client` come in wherever the servers are.
+  const concerned = reversePaths.filter(({ interface: name }) => name !== 'lo' && routed.some(({ interfaces, clientSource }) => clientSource || interfaces.length === 0 || interfaces.some((pattern) => nameMatches(pattern, name))));
   const marked = concerned.filter(({ validMark }) => validMark).map((path) => path.interface);
   const strict = concerned.filter(({ filter }) => filter === 1).map((path) => path.interface);
   const checks: Check[] = [];
@@ -116,10 +117,10 @@ export function checkRules({ plan }: DoctorWants, { net }: DoctorFacts): Check[]
 }
 
 export function checkCapability({ plan }: DoctorWants, { capabilities }: DoctorFacts): Check[] {
-  if (!plan.takings.some(({ acquire }) => acquire === 'tproxy')) return [];
+  if (!plan.takings.some(({ acquire, clientSource }) => acquire === 'tproxy' || clientSource)) return [];
   if (capabilities === null) return [warn('capability', 'the capabilities of this process cannot be read', 'Run doctor as the gateway\'s user.')];
-  if ((capabilities & (1n << capNetAdmin)) !== 0n) return [ok('capability', 'CAP_NET_ADMIN is there for TPROXY')];
-  return [fail('capability', 'CAP_NET_ADMIN is missing: TPROXY listeners cannot start', 'AmbientCapabilities=CAP_NET_ADMIN in the systemd unit, or run as root')];
+  if ((capabilities & (1n << capNetAdmin)) !== 0n) return [ok('capability', 'CAP_NET_ADMIN is there for TPROXY and source: client')];
+  return [fail('capability', 'CAP_NET_ADMIN is missing: TPROXY listeners and services with source: client cannot start', 'AmbientCapabilities=CAP_NET_ADMIN in the systemd unit, or run as root')];
 }
 
 export function checkClock({ nowMs, ca, clockSynchronised }: DoctorFacts): Check {

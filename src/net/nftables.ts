@@ -62,6 +62,7 @@ export function listedComments(json: string): string[] | null {
 function chainsOf(takings: readonly Taking[]): Chain[] {
   const chains: Chain[] = [];
   const tproxied = takings.filter(({ acquire }) => acquire === 'tproxy');
+  const marked = tproxied.length > 0 || takings.some(({ clientSource }) => clientSource);
   const redirected = takings.filter(({ acquire }) => acquire === 'redirect');
   const quic = takings.filter(({ refuseUdp }) => refuseUdp);
   // Own loopback traffic passes prerouting too; what is meant for the gateway (admin, CRL, ssh) is not for interception.
@@ -69,13 +70,13 @@ function chainsOf(takings: readonly Taking[]): Chain[] {
     { name: 'loopback', match: 'iifname "lo" return' },
     { name: 'own-addresses', match: 'fib daddr type { local, broadcast, anycast, multicast } return' },
   ];
-  if (tproxied.length > 0) {
+  if (marked) {
     chains.push({
       name: 'take_tproxy',
       hook: 'type filter hook prerouting priority mangle; policy accept;',
       rules: [
         ...fromOutside.slice(0, 1),
-        // Connections that are already ours stay ours when the rules change.
+        // Connections that are already ours stay ours when the rules change; answers to those that carry a client's address are ours too.
         { name: 'established', match: `meta l4proto tcp socket transparent 1 socket wildcard 0 meta mark set ${routingMark} accept` },
         ...fromOutside.slice(1),
         ...tproxied.map((taking) => ({ name: taking.service, match: `${scope(taking)} tcp dport ${set(taking.ports)} counter ${tproxy(taking)} meta mark set ${routingMark} accept` })),
@@ -89,7 +90,7 @@ function chainsOf(takings: readonly Taking[]): Chain[] {
       rules: [
         ...fromOutside,
         // An accept in an earlier chain does not spare a packet this one.
-        ...(tproxied.length > 0 ? [{ name: 'tproxied', match: `meta mark ${routingMark} return` }] : []),
+        ...(marked ? [{ name: 'tproxied', match: `meta mark ${routingMark} return` }] : []),
         ...redirected.map((taking) => ({ name: taking.service, match: `${scope(taking)} tcp dport ${set(taking.ports)} counter ${redirect(taking)}` })),
       ],
     });

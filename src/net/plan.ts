@@ -13,6 +13,8 @@ export interface NetService {
   /** Null: not a transparent service. */
   readonly acquire: 'redirect' | 'tproxy' | null;
   readonly intercept: Intercept | null;
+  /** client: servers see the client's address, so their answers are addressed to it. Absent: gateway. */
+  readonly source?: 'gateway' | 'client';
 }
 
 /** Which traffic a service takes. Left out: the ports of its type, every interface, every client, every destination. */
@@ -48,6 +50,8 @@ export interface Taking {
   readonly clients: readonly string[];
   readonly except: readonly string[];
   readonly refuseUdp: boolean;
+  /** Servers' answers come addressed to the client and must be taken in here. */
+  readonly clientSource: boolean;
 }
 
 export interface NetPlan {
@@ -98,6 +102,7 @@ function takingsOf(service: NetService, acquire: 'redirect' | 'tproxy', options:
   return familiesOf(listen.host).filter((each) => everyone || clients[each].length > 0).map((each): Taking => ({
     service: service.name, family: each, acquire, address: wildcard ? null : listen.host, port: listen.port, ports, interfaces,
     clients: clients[each].map(networkText), except: except[each].map(networkText), refuseUdp,
+    clientSource: service.source === 'client',
   }));
 }
 

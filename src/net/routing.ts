@@ -1,4 +1,4 @@
-// What TPROXY needs besides nftables: marked packets are routed to this host whatever their address. One rule and one route for
+// What TPROXY and `source: client` need besides nftables: marked packets are routed to this host whatever their address. One rule and one route for
 // each address family, in a table of our own. It reads what `ip -j` prints and answers what to run; apply.ts runs it.
 
 import type { Family, NetPlan } from './plan.ts';
@@ -19,7 +19,7 @@ const ruleText = `pref ${routingPreference} fwmark ${routingMark} lookup ${routi
 
 /** Families that need the rule and the route. */
 export function routedFamilies(plan: NetPlan): Family[] {
-  return ([4, 6] as const).filter((family) => plan.takings.some((taking) => taking.family === family && taking.acquire === 'tproxy'));
+  return ([4, 6] as const).filter((family) => plan.takings.some((taking) => taking.family === family && (taking.acquire === 'tproxy' || taking.clientSource)));
 }
 
 /** How often our rule stands in `ip -j [-6] rule show`. Text that is no such listing counts as none. */

@@ -11,6 +11,8 @@ type Policy = NonNullable<ConfigInput['policy']>;
 
 export interface ConfigChanges {
   readonly mode: Mode;
+  /** Whose address servers see; default the gateway's. */
+  readonly source?: 'client';
   /** Default 0: everything in one process. */
   readonly workers?: number;
   /** Stages given here replace the lab's. */
@@ -45,6 +47,7 @@ export const labPolicy = {
 export function labConfig(certificates: LabCertificates, stateFolder: string, changes: ConfigChanges): ConfigInput {
   if (changes.whole !== undefined) return changes.whole(certificates, stateFolder);
   const acquire = changes.mode;
+  const source = changes.source ?? 'gateway';
   const intercept = (service: keyof typeof servicePorts): { ports: number[]; interfaces: string } => ({ ports: [...servicePorts[service]], interfaces: 'lan' });
   return {
     state: stateFolder,
@@ -53,10 +56,10 @@ export function labConfig(certificates: LabCertificates, stateFolder: string, ch
     admin: { listen: '127.0.0.1:9090' },
     issuer: { ...changes.issuer, crl: changes.crl ?? { host: `${network.gatewayToClient.v4}:9080` } },
     services: [
-      { name: 'https', type: 'ssl', listen: '[::]:8443', acquire, detectProtocol: true, intercept: intercept('https') },
-      { name: 'http', type: 'http', listen: '[::]:8080', acquire, detectProtocol: true, intercept: intercept('http') },
-      { name: 'sip', type: 'tcp-tunnel', listen: '[::]:8061', acquire, detectProtocol: true, intercept: intercept('sip') },
-      { name: 'turn', type: 'tcp-tunnel', listen: '[::]:8478', acquire, detectProtocol: true, intercept: intercept('turn') },
+      { name: 'https', type: 'ssl', listen: '[::]:8443', acquire, source, detectProtocol: true, intercept: intercept('https') },
+      { name: 'http', type: 'http', listen: '[::]:8080', acquire, source, detectProtocol: true, intercept: intercept('http') },
+      { name: 'sip', type: 'tcp-tunnel', listen: '[::]:8061', acquire, source, detectProtocol: true, intercept: intercept('sip') },
+      { name: 'turn', type: 'tcp-tunnel', listen: '[::]:8478', acquire, source, detectProtocol: true, intercept: intercept('turn') },
       ...(changes.services ?? []),
     ],
     policy: { ...labPolicy, ...changes.policy },

@@ -93,6 +93,8 @@ limits:
     const base = 'name: t, listen: 127.0.0.1:1';
     expect(faults(`services: [{ ${base}, type: ssl, to: "a.example:1" }]`)[0]).toContain('services[0].to: only a tcp-tunnel service has a fixed server');
     expect(faults(`services: [{ ${base}, type: tcp-tunnel, to: "a.example:1", acquire: tproxy }]`)[0]).toContain('leave one of the two out');
+    expect(faults(`services: [{ ${base}, type: socks, source: client }]`)[0]).toContain('only a transparent service');
+    expect(faults(`services: [{ ${base}, type: ssl, source: client }]\nupstream: { proxy: "http://p.example:3128" }`)[0]).toContain('services[0].source: with upstream.proxy, servers see the proxy');
     expect(faults(`services: [{ ${base}, type: http, auth: { users: u } }]`)[0]).toContain('services[0].auth');
     expect(faults(`services: [{ ${base}, type: socks, intercept: { ports: 443 } }]`)[0]).toContain('only transparent services take traffic');
     expect(faults(`services: [{ ${base}, type: ssl }]\nadmin: { listen: "127.0.0.1:1" }`)).toEqual(['x.yaml:2: admin.listen: two listeners have this address: 127.0.0.1:1']);

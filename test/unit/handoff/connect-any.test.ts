@@ -102,3 +102,8 @@ test('a late reset of a connection nobody reads yet is not uncaught', async () =
   await new Promise((resolve) => setTimeout(resolve, 50));
   expect(socket.destroyed).toBe(true);
 });
+
+test('from an address that cannot be dialled from: DIAL_UNREACHABLE, and it says from where', async () => {
+  const port = await listening('127.0.0.1');
+  await expect(connectAny(['127.0.0.1'], port, { ...options, from: 'nowhere' })).rejects.toMatchObject({ code: 'DIAL_UNREACHABLE', detail: 'not from nowhere: nowhere is no address' });
+});

@@ -42,6 +42,13 @@ table inet sallyport {
   expect(new Set(comments).size).toBe(comments.length);
 });
 
+test('a redirected service that dials from its clients\' addresses has the answers marked', () => {
+  const { text } = renderTable(netPlan([{ name: 'x', type: 'ssl', listen: { host: '0.0.0.0', port: 1 }, acquire: 'redirect', intercept: null, source: 'client' }]));
+  expect(text).toContain('meta l4proto tcp socket transparent 1 socket wildcard 0 meta mark set 0x5a11 accept');
+  expect(text).toContain('meta mark 0x5a11 return');
+  expect(text).not.toContain('counter tproxy');
+});
+
 test('IPv6 addresses of listeners are bracketed', () => {
   const rendered = (acquire: 'redirect' | 'tproxy'): string => renderTable(netPlan([{ name: 'x', type: 'ssl', listen: { host: '2001:db8::1', port: 1 }, acquire, intercept: null }])).text;
   expect(rendered('redirect')).toContain('dnat ip6 to [2001:db8::1]:1');

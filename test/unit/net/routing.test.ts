@@ -32,6 +32,11 @@ test.each([
   expect(routingLines(wanted, rules, route)).toEqual(lines);
 });
 
+test('families of redirected services that dial from their clients\' addresses are routed too', () => {
+  const plan = netPlan([{ name: 'x', type: 'ssl', listen: { host: '0.0.0.0', port: 1 }, acquire: 'redirect', source: 'client', intercept: null }]);
+  expect(routedFamilies(plan)).toEqual([4]);
+});
+
 test('only families with TPROXY are routed', () => {
   const plan = (host: string, acquire: 'redirect' | 'tproxy') => netPlan([{ name: 'x', type: 'ssl', listen: { host, port: 1 }, acquire, intercept: null }]);
   expect(routedFamilies(plan('::', 'tproxy'))).toEqual([4, 6]);

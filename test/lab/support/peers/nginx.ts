@@ -96,6 +96,7 @@ ${certificate === null ? '' : `    ssl_certificate ${certificate.certFile}; ssl_
     ssl_protocols ${protocols ?? 'TLSv1.2 TLSv1.3'};
 ${clientCertificate === undefined ? '' : `    ssl_verify_client ${clientCertificate}; ssl_client_certificate ${userRootFile};`}
     location = / { return 200 "${greeting(site.server).trimEnd()}\\n"; }
+    location = /from { return 200 "$remote_addr\n"; }
     location = /who { return 200 "client $ssl_client_verify $ssl_client_s_dn\\n"; }
     location /upload/ { root ${home}; dav_methods PUT; create_full_put_path on; }
     location = /big { alias ${home}/www/big; }

@@ -1,5 +1,6 @@
 // Many idle SIP clients in one process: each registers over TLS on a connection of its own, then only keeps it alive with double line ends
-// (RFC 5626 section 4.4.1), and at the end asks OPTIONS to see that it still works. Prints one JSON object.
+// (RFC 5626 section 4.4.1) and registers again in time, and at the end asks OPTIONS to see that it still works. Prints `holding` once all have
+// registered, and one JSON object at the end.
 //
 // Usage: node sip-holders.ts '{"host":"10.0.0.1","port":443,"name":"sip.test","caFile":"ca.pem","count":50,"pingMs":2000,"holdMs":12000}'
 
@@ -31,20 +32,22 @@ export interface HoldingReport {
 }
 
 const answerMs = 15_000;
+const expiresSeconds = 600;
+/** Registers again after this share of the time, as phones do. */
+const refreshShare = 2 / 3;
 const plan: Holding = JSON.parse(process.argv[2] ?? '{}');
 
-async function hold(index: number): Promise<HoldingReport> {
-  const client = new Client(index);
-  const counts = { registered: 0, pings: 0, alive: 0 };
+async function hold(client: Client): Promise<Omit<HoldingReport, 'registered'>> {
+  const counts = { pings: 0, alive: 0 };
   try {
-    await client.open();
-    const challenge = await client.ask('REGISTER', 600);
-    const answer = statusOf(challenge) === 401 ? await client.ask('REGISTER', 600, headerOf(challenge, 'www-authenticate')) : challenge;
-    counts.registered = statusOf(answer) === 200 ? 1 : 0;
     const end = Date.now() + plan.holdMs;
-    while (Date.now() < end) {
-      await sleep(plan.pingMs === 0 ? plan.holdMs : Math.min(plan.pingMs, end - Date.now()));
+    for (let refreshAt = nextRefresh(); Date.now() < end;) {
+      await sleep(Math.min(plan.pingMs === 0 ? plan.holdMs : plan.pingMs, end - Date.now()));
       if (plan.pingMs === 0 || Date.now() >= end) continue;
+      if (Date.now() >= refreshAt) {
+        await client.register();
+        refreshAt = nextRefresh();
+      }
       client.ping();
       counts.pings += 1;
     }
@@ -54,6 +57,23 @@ async function hold(index: number): Promise<HoldingReport> {
   }
   client.close();
   return { ...counts, pongs: client.pongs };
+}
+
+function nextRefresh(): number {
+  return Date.now() + expiresSeconds * refreshShare * 1000;
+}
+
+/** A client that has registered; null when it could not. */
+async function registered(index: number): Promise<Client | null> {
+  const client = new Client(index);
+  try {
+    await client.open();
+    await client.register();
+    return client;
+  } catch (error) {
+    console.log(`client ${index}: ${String(error)}`);
+    return null;
+  }
 }
 
 class Client {
@@ -81,6 +101,12 @@ class Client {
         else if (statusOf(item) >= 200) this.#waiting?.(item);
       }
     });
+  }
+
+  async register(): Promise<void> {
+    const challenge = await this.ask('REGISTER', expiresSeconds);
+    const answer = statusOf(challenge) === 401 ? await this.ask('REGISTER', expiresSeconds, headerOf(challenge, 'www-authenticate')) : challenge;
+    if (statusOf(answer) !== 200) throw new Error(`REGISTER: ${answer.startLine}`);
   }
 
   async ask(method: string, expires: number, challenge?: string): Promise<SipMessage> {
@@ -120,8 +146,10 @@ class Client {
   }
 }
 
-const holders = await Promise.all(Array.from({ length: plan.count }, (_, index) => hold(index)));
-const sum = (read: (report: HoldingReport) => number): number => holders.reduce((total, report) => total + read(report), 0);
-const report: HoldingReport = { registered: sum(({ registered }) => registered), pings: sum(({ pings }) => pings), pongs: sum(({ pongs }) => pongs), alive: sum(({ alive }) => alive) };
+const clients = (await Promise.all(Array.from({ length: plan.count }, (_, index) => registered(index)))).filter((client) => client !== null);
+console.log('holding');
+const holders = await Promise.all(clients.map(hold));
+const sum = (read: (holder: (typeof holders)[number]) => number): number => holders.reduce((total, holder) => total + read(holder), 0);
+const report: HoldingReport = { registered: clients.length, pings: sum(({ pings }) => pings), pongs: sum(({ pongs }) => pongs), alive: sum(({ alive }) => alive) };
 console.log(JSON.stringify(report));
 process.exit(0);

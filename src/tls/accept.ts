@@ -10,6 +10,7 @@ import type { Leaf, TlsVersion } from '../core/certificates.ts';
 import type { Limits } from '../core/limits.ts';
 import { alpnWire } from './offer.ts';
 import { suitesToAccept } from './suites.ts';
+import type { SuiteStrength } from './suites.ts';
 
 /** What a leaf needs once, whoever comes: its context, and the server object that staples for it. */
 interface Identity {
@@ -26,6 +27,8 @@ export interface AcceptOptions {
   readonly minVersion: TlsVersion;
   /** Absent: whatever the client offers. A client is not shown a newer version than its server speaks. */
   readonly maxVersion?: TlsVersion;
+  /** Absent: any. Nor is it answered in a stronger class of suites than its server agreed to. */
+  readonly strongest?: SuiteStrength;
   readonly limits: Limits;
   /** Takes the TLS secrets, as NSS key log lines. */
   readonly secrets?: ((line: Buffer) => void) | null;
@@ -100,8 +103,8 @@ function clientTlsCode(code: string): ErrorCode {
 function identityOf(leaf: Leaf, options: AcceptOptions): Identity {
   const byVersion = identities.get(leaf) ?? new Map<string, Identity>();
   identities.set(leaf, byVersion);
-  const { minVersion, maxVersion = 'TLSv1.3' } = options;
-  const versions = `${minVersion} ${maxVersion}`;
+  const { minVersion, maxVersion = 'TLSv1.3', strongest = 3 } = options;
+  const versions = `${minVersion} ${maxVersion} ${String(strongest)}`;
   const known = byVersion.get(versions);
   if (known !== undefined) return known;
   const context = createSecureContext({
@@ -111,7 +114,7 @@ function identityOf(leaf: Leaf, options: AcceptOptions): Identity {
     maxVersion,
     ticketKeys: leaf.ticketKeys,
     sessionTimeout: Math.round(options.limits.ticketLifetimeMs / 1000),
-    ...suitesToAccept(minVersion),
+    ...suitesToAccept(minVersion, strongest, leaf.key),
   });
   const identity = { context, stapler: leaf.staple() === null ? null : staplerOf(leaf) };
   byVersion.set(versions, identity);

@@ -185,7 +185,7 @@ export class UpstreamContexts {
       minVersion: offer.minVersion,
       maxVersion: offer.maxVersion,
       ecdhCurve: offer.groups,
-      ciphers: suitesToOffer(offer.minVersion, quick),
+      ciphers: suitesToOffer(offer.minVersion, quick, offer.weakest),
       ...(shown === null ? {} : { cert: shown.certificate.certPem, key: shown.certificate.keyPem }),
     });
     const oldest = this.#contexts.keys().next();

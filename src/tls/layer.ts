@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { FlowError } from '../core/errors.ts';
-import type { CertificateProblem, LeafRequest, UpstreamTrust, TlsVersion } from '../core/certificates.ts';
+import type { CertificateProblem, LeafRequest, UpstreamTrust } from '../core/certificates.ts';
 import type { Deps, Flow, Handled, Refusal } from '../core/flow.ts';
 import type { CertificateVerdict, SslVerdict } from '../core/verdicts.ts';
 import { acceptTls } from './accept.ts';
@@ -13,7 +13,8 @@ import type { ClientHello } from './hello-body.ts';
 import { clientCertificateFor } from './client-certs.ts';
 import { connectTls, UpstreamContexts } from './connect.ts';
 import type { UpstreamTls } from './connect.ts';
-import { clientMaxVersion, commonVersion, leafKeyFor, offerClass } from './offer.ts';
+import { commonVersion, leafKeyFor, offerClass, shownOf, unlimited } from './offer.ts';
+import type { ShownTls } from './offer.ts';
 import { aes128GcmSha256 } from './suites.ts';
 import { UpstreamJudge } from './verify-upstream.ts';
 import { problemCodes } from './verify.ts';
@@ -109,34 +110,34 @@ async function refuse(
   upstream.socket.destroy();
   if (!facts.verdict.handoff) throw new FlowError(code, problems.join(', '));
   const refusal: Refusal = { code, detail: problems.join(', '), rule: verdict.rule, status: 502 };
-  const request: LeafRequest = { ...leafRequest(flow, facts), upstreamDer: null, upstreamFingerprint: null, trust: 'trusted' };
-  const client = await acceptClient(flow, deps, facts, request, facts.hello.alpn.includes('http/1.1') ? 'http/1.1' : null);
+  const request: LeafRequest = { ...leafRequest(flow, facts, unlimited), upstreamDer: null, upstreamFingerprint: null, trust: 'trusted' };
+  const client = await acceptClient(flow, deps, facts, request, facts.hello.alpn.includes('http/1.1') ? 'http/1.1' : null, unlimited);
   return { ...flow, client, upstream: null, depth: flow.depth + 1, insideTls: true, openedAtMs: performance.now(), refusal };
 }
 
 async function answerClient(flow: Flow, deps: Deps, facts: TlsFacts, upstream: UpstreamTls, trust: 'trusted' | 'untrusted'): Promise<Flow> {
   const der = upstream.certificate.raw;
+  const shown = shownOf(upstream.socket.getProtocol(), upstream.socket.getCipher().name, facts.verdict.clientMinVersion);
   const request: LeafRequest = {
-    ...leafRequest(flow, facts), trust, upstreamDer: der, upstreamFingerprint: createHash('sha256').update(der).digest('hex'),
+    ...leafRequest(flow, facts, shown), trust, upstreamDer: der, upstreamFingerprint: createHash('sha256').update(der).digest('hex'),
   };
   const alpn = upstream.socket.alpnProtocol;
-  const version = clientMaxVersion(upstream.socket.getProtocol(), facts.verdict.clientMinVersion);
-  const client = await acceptClient(flow, deps, facts, request, typeof alpn === 'string' ? alpn : null, version);
+  const client = await acceptClient(flow, deps, facts, request, typeof alpn === 'string' ? alpn : null, shown);
   return { ...flow, client, upstream: upstream.socket, depth: flow.depth + 1, insideTls: true, openedAtMs: performance.now() };
 }
 
-function leafRequest(flow: Flow, { hello, verdict }: TlsFacts): Omit<LeafRequest, 'trust' | 'upstreamDer' | 'upstreamFingerprint'> {
-  return { host: hello.sni ?? flow.session.destination.host, ip: flow.session.destination.ip, key: leafKeyFor(hello), issuer: verdict.issuer };
+function leafRequest(flow: Flow, { hello, verdict }: TlsFacts, shown: ShownTls): Omit<LeafRequest, 'trust' | 'upstreamDer' | 'upstreamFingerprint'> {
+  return { host: hello.sni ?? flow.session.destination.host, ip: flow.session.destination.ip, key: leafKeyFor(hello, shown), issuer: verdict.issuer };
 }
 
 async function acceptClient(
-  flow: Flow, deps: Deps, facts: TlsFacts, request: LeafRequest, alpn: string | null, maxVersion: TlsVersion = 'TLSv1.3',
+  flow: Flow, deps: Deps, facts: TlsFacts, request: LeafRequest, alpn: string | null, { maxVersion, strongest }: ShownTls,
 ): Promise<TLSSocket> {
   const leaf = await deps.certFor(request);
   const startedAt = performance.now();
   flow.session.tls.leaf = { serial: leaf.serial, key: leaf.key, mirrored: leaf.mirrored };
   try {
-    const client = await acceptTls(flow.client, leaf, { alpn, minVersion: facts.verdict.clientMinVersion, maxVersion, limits: deps.limits, secrets: deps.recorder?.secrets(flow.session) ?? null });
+    const client = await acceptTls(flow.client, leaf, { alpn, minVersion: facts.verdict.clientMinVersion, maxVersion, strongest, limits: deps.limits, secrets: deps.recorder?.secrets(flow.session) ?? null });
     deps.meter.observe('handshake_seconds', ['client'], (performance.now() - startedAt) / 1000);
     flow.session.tls.client = { version: client.getProtocol() ?? '', cipher: client.getCipher().name, alpn };
     return client;

@@ -1,8 +1,10 @@
-// What a client's offer asks of the gateway: which leaf key it can verify, which TLS and groups to offer upstream, which ALPN.
+// What a client's offer asks of the gateway: which leaf key it can verify, which TLS, groups and suites to offer upstream, which ALPN.
 // Rule behind all of it: upstream never hears an offer that the client would not have made, but for operators' version floors.
 
 import type { LeafKeyType, TlsVersion } from '../core/certificates.ts';
 import type { ClientHello } from './hello-body.ts';
+import { offeredStrength, strengthOf } from './suites.ts';
+import type { SuiteStrength } from './suites.ts';
 
 /** Which shared secure context fits an offer: equal keys, equal options. */
 export interface OfferClass {
@@ -11,6 +13,14 @@ export interface OfferClass {
   readonly maxVersion: TlsVersion;
   /** For Node's `ecdhCurve`, in OpenSSL's group list syntax; `*` marks those that get a key share. */
   readonly groups: string;
+  /** The weakest class of suites to offer. */
+  readonly weakest: SuiteStrength;
+}
+
+/** The most that a client is shown. */
+export interface ShownTls {
+  readonly maxVersion: TlsVersion;
+  readonly strongest: SuiteStrength;
 }
 
 const versionOrder: Readonly<Record<TlsVersion, number>> = { TLSv1: 1, 'TLSv1.1': 2, 'TLSv1.2': 3, 'TLSv1.3': 4 };
@@ -28,13 +38,24 @@ const upstreamGroups: readonly (readonly [number, string])[] = [
 ];
 
 /**
- * The leaf key the client can surely verify. TLS 1.3: P-256 when it names ecdsa_secp256r1_sha256. Before: also the group
+ * The leaf key the client can surely verify in what it is shown. TLS 1.3: P-256 when it names ecdsa_secp256r1_sha256. Before: also the group
  * and a suite for it. No signature algorithms (TLS 1.0, old phones): RSA.
  */
-export function leafKeyFor(hello: ClientHello): LeafKeyType {
+export function leafKeyFor(hello: ClientHello, shown: ShownTls = unlimited): LeafKeyType {
   if (!hello.signatureAlgorithms.includes(ecdsaP256Sha256)) return 'rsa';
-  if (hello.maxVersion === 'TLSv1.3') return 'ec';
-  return hello.groups.includes(groupP256) && hello.ciphers.some((suite) => ecdsaSuites.has(suite)) ? 'ec' : 'rsa';
+  if (hello.maxVersion === 'TLSv1.3' && shown.maxVersion === 'TLSv1.3') return 'ec';
+  const answerable = hello.ciphers.some((suite) => ecdsaSuites.has(suite) && offeredStrength(suite) <= shown.strongest);
+  return hello.groups.includes(groupP256) && answerable ? 'ec' : 'rsa';
+}
+
+/** Where no server has been spoken to. */
+export const unlimited: ShownTls = { maxVersion: 'TLSv1.3', strongest: 3 };
+
+/** What a client is shown of a connection to its server: no newer version, no stronger suites. */
+export function shownOf(version: string | null, suite: string, minVersion: TlsVersion): ShownTls {
+  const maxVersion = clientMaxVersion(version, minVersion);
+  // Where operators insist on TLS 1.3 for clients, there are no weaker suites.
+  return { maxVersion, strongest: maxVersion === 'TLSv1.3' ? 3 : strengthOf(suite) };
 }
 
 /** The highest version that the client offers and the gateway may use, or null: NO_COMMON_TLS before any dial. */
@@ -57,7 +78,7 @@ function isTlsVersion(text: string): text is TlsVersion {
 /**
  * The class of upstream context for an offer. Versions are the client's, raised to `minVersion` (upstream.minVersion): an old
  * phone reaches the server at the floor. Groups are the client's; P-256 always stays, since every TLS server has it.
- * At most 10 version ranges times 16 group lists exist.
+ * At most 10 version ranges times 16 group lists times 3 classes of suites exist.
  */
 export function offerClass(hello: ClientHello, minVersion: TlsVersion): OfferClass {
   let lowest: TlsVersion = hello.maxVersion ?? minVersion;
@@ -75,7 +96,17 @@ export function offerClass(hello: ClientHello, minVersion: TlsVersion): OfferCla
     shares += 1;
   }
   const groups = names.join(':');
-  return { key: `${minimum}-${maximum}/${groups}`, minVersion: minimum, maxVersion: maximum, groups };
+  const weakest = weakestOf(hello);
+  return { key: `${minimum}-${maximum}/${groups}/${String(weakest)}`, minVersion: minimum, maxVersion: maximum, groups, weakest };
+}
+
+function weakestOf({ ciphers }: ClientHello): SuiteStrength {
+  let weakest: SuiteStrength = 3;
+  for (const suite of ciphers) {
+    const strength = offeredStrength(suite);
+    if (strength < weakest) weakest = strength;
+  }
+  return weakest;
 }
 
 /** ALPN names in wire format for Node's `ALPNProtocols`: as strings, names that are not ASCII would change (Node writes UTF-8). */

@@ -15,7 +15,7 @@ const root = makeRoot('Upstream root');
 const site = issueServer(root, { names: ['site.test'], key: 'rsa' });
 const limits = limitsWith({ upstreamHandshakeMs: 1_000, clientCertAlertWaitMs: 300 });
 const contexts = new UpstreamContexts(limits);
-const offer = { key: 'test', minVersion: 'TLSv1.2', maxVersion: 'TLSv1.3', groups: 'X25519:P-256' } as const;
+const offer = { key: 'test', minVersion: 'TLSv1.2', maxVersion: 'TLSv1.3', groups: 'X25519:P-256', weakest: 1 } as const;
 const servers: (Server | TcpServer)[] = [];
 
 afterEach(() => {
@@ -97,7 +97,7 @@ test.each([
 
 test('no common version is UPSTREAM_TLS_ALERT', async () => {
   const server = await tlsServer({ minVersion: 'TLSv1.3' });
-  const old = { key: 'old', minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2', groups: 'P-256' } as const;
+  const old = { key: 'old', minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2', groups: 'P-256', weakest: 1 } as const;
   await expect(dialled(server, { context: contexts.for(old) })).rejects.toMatchObject({ code: 'UPSTREAM_TLS_ALERT' });
 });
 

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect as tcpConnect } from 'node:net';
 import { connect, createServer } from 'node:tls';
 import type { ConnectionOptions, Server, TLSSocket, TlsOptions } from 'node:tls';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { silentLogger } from '../../../src/core/log.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { noMeter } from '../../../src/core/meters.ts';
@@ -100,6 +100,30 @@ test('opened: the same session one layer further in, plaintext on both sides', a
   expect((await readBytes(inner.upstream, 5)).toString()).toBe('round');
   expect(flow.session.tls).toMatchObject({ client: { alpn: null }, upstream: { name: 'verified', problems: [] }, leaf: { mirrored: true } });
   inner.upstream.destroy();
+});
+
+describe('a client is shown no more than its server has', () => {
+  const rsaSite = issueServer(serverRoot, { names: ['site.test'], key: 'rsa' });
+  const old = (ciphers: string): TlsOptions => ({ key: rsaSite.keyPem, cert: rsaSite.chainPem, maxVersion: 'TLSv1.2', ciphers });
+
+  test.each<[string, string, string, string]>([
+    ['AES128-SHA', 'AES128-GCM-SHA256', 'rsa', 'DEFAULT'], ['ECDHE-RSA-AES128-SHA', 'ECDHE-ECDSA-AES128-SHA256', 'ec', 'DEFAULT'], ['ECDHE-RSA-AES256-GCM-SHA384', 'ECDHE-ECDSA-AES128-GCM-SHA256', 'ec', 'DEFAULT'],
+    // It names ECDSA for TLS 1.3, in which it is not answered; in TLS 1.2 it has no suite for it.
+    ['ECDHE-RSA-AES128-GCM-SHA256', 'ECDHE-RSA-AES128-GCM-SHA256', 'rsa', 'TLS_AES_128_GCM_SHA256:ECDHE-RSA-AES128-GCM-SHA256'],
+  ])('a server of %s: %s, %s leaf', async (ciphers, shown, key, offered) => {
+    const { flow, client, handled } = await layer(old(ciphers), {}, 'deny', { ciphers: offered });
+    const inner = asFlow(await handled);
+    client.write('up');
+    expect((await readBytes(inner.client, 2)).toString()).toBe('up');
+    expect(flow.session.tls).toMatchObject({ client: { version: 'TLSv1.2', cipher: shown }, upstream: { version: 'TLSv1.2', cipher: ciphers }, leaf: { key } });
+    inner.upstream?.destroy();
+  });
+
+  test('a client that would refuse its server\'s suites is not helped to it: the server refuses ours too', async () => {
+    const { flow, handled } = await layer(old('ECDHE-RSA-AES128-SHA'), {}, 'deny', { ciphers: 'TLS_AES_128_GCM_SHA256:ECDHE-RSA-AES128-GCM-SHA256' });
+    await expect(handled).rejects.toMatchObject({ code: 'UPSTREAM_TLS_ALERT' });
+    expect(flow.raw.bytesWritten).toBe(0);
+  });
 });
 
 test('no common version: NO_COMMON_TLS, nothing said', async () => {

@@ -6,7 +6,8 @@ import { describe, expect, test } from 'vitest';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { readClientHello } from '../../../src/tls/client-hello.ts';
 import type { ClientHello } from '../../../src/tls/client-hello.ts';
-import { alpnWire, clientMaxVersion, commonVersion, leafKeyFor, offerClass } from '../../../src/tls/offer.ts';
+import { alpnWire, clientMaxVersion, commonVersion, leafKeyFor, offerClass, shownOf } from '../../../src/tls/offer.ts';
+import type { ShownTls } from '../../../src/tls/offer.ts';
 import { buildHello, buildSslv2, helloBytes, numbers16, prefix16, prefix8 } from '../../support/client-hellos.ts';
 import type { HelloParts } from '../../support/client-hellos.ts';
 
@@ -49,6 +50,32 @@ describe('leaf key', () => {
   ] satisfies [string, Offer, string][])('%s: %s', (_name, made, key) => {
     expect(leafKeyFor(offer(made))).toBe(key);
   });
+
+  const newest = { versions: [0x0304, 0x0303], algorithms: [0x0403], groups: [23] };
+  test.each<[string, Offer, ShownTls, string]>([
+    ['TLS 1.3, answered with it', { ...newest, ciphers: [0x1301, 0xc02f] }, { maxVersion: 'TLSv1.3', strongest: 3 }, 'ec'],
+    ['TLS 1.3, answered with TLS 1.2, for which it has RSA alone', { ...newest, ciphers: [0x1301, 0xc02f] }, { maxVersion: 'TLSv1.2', strongest: 3 }, 'rsa'],
+    ['TLS 1.3, answered with TLS 1.2', { ...newest, ciphers: [0x1301, 0xc02b] }, { maxVersion: 'TLSv1.2', strongest: 3 }, 'ec'],
+    ['an ECDSA suite above what is shown', { ...newest, ciphers: [0xc02b, 0x2f] }, { maxVersion: 'TLSv1.2', strongest: 2 }, 'rsa'],
+    ['an ECDSA suite no better than what is shown', { ...newest, ciphers: [0xc009, 0x2f] }, { maxVersion: 'TLSv1.2', strongest: 2 }, 'ec'],
+    ['key transport', { ...newest, ciphers: [0xc009, 0x2f] }, { maxVersion: 'TLSv1.2', strongest: 1 }, 'rsa'],
+  ])('%s', (_name, made, shown, key) => {
+    expect(leafKeyFor(offer(made), shown)).toBe(key);
+  });
+});
+
+test.each<[string, string, ShownTls]>([
+  ['TLSv1.3', 'TLS_AES_128_GCM_SHA256', { maxVersion: 'TLSv1.3', strongest: 3 }], ['TLSv1.2', 'ECDHE-RSA-AES128-GCM-SHA256', { maxVersion: 'TLSv1.2', strongest: 3 }],
+  ['TLSv1.2', 'DHE-RSA-AES256-SHA', { maxVersion: 'TLSv1.2', strongest: 2 }], ['TLSv1.2', 'AES128-GCM-SHA256', { maxVersion: 'TLSv1.2', strongest: 1 }],
+])('of a server of %s and %s a client is shown no more', (version, suite, shown) => {
+  expect(shownOf(version, suite, 'TLSv1.2')).toEqual(shown);
+  expect(shownOf(version, suite, 'TLSv1.3')).toEqual({ maxVersion: 'TLSv1.3', strongest: 3 });
+});
+
+test.each<[string, readonly number[], number]>([
+  ['a browser', [0x1301, 0xc02b, 0xc013, 0x2f], 1], ['no key transport', [0x1301, 0xc02b, 0xc013], 2], ['authenticated encryption alone', [0x1301, 0xc02b], 3],
+])('%s: its server is offered nothing weaker than it offers itself', (_who, ciphers, weakest) => {
+  expect(offerClass(offer({ ciphers: [...ciphers] }), 'TLSv1.2').weakest).toBe(weakest);
 });
 
 test('versions in common', () => {
@@ -63,19 +90,19 @@ test('versions in common', () => {
 
 describe('offer class', () => {
   test.each([
-    ['chromium.hex', 'TLSv1.2-TLSv1.3/*X25519MLKEM768:*X25519:P-256:P-384'],
-    ['firefox-esr.hex', 'TLSv1.2-TLSv1.3/*X25519MLKEM768:*X25519:P-256:P-384:P-521'],
-    ['curl-default.hex', 'TLSv1.2-TLSv1.3/X25519:P-256:P-384:P-521'],
-    ['turnutils-tls.hex', 'TLSv1.2-TLSv1.2/X25519:P-256:P-384:P-521'],
-    ['openssl-tls10.hex', 'TLSv1.2-TLSv1.2/X25519:P-256:P-384:P-521'],
+    ['chromium.hex', 'TLSv1.2-TLSv1.3/*X25519MLKEM768:*X25519:P-256:P-384/1'],
+    ['firefox-esr.hex', 'TLSv1.2-TLSv1.3/*X25519MLKEM768:*X25519:P-256:P-384:P-521/1'],
+    ['curl-default.hex', 'TLSv1.2-TLSv1.3/X25519:P-256:P-384:P-521/1'],
+    ['turnutils-tls.hex', 'TLSv1.2-TLSv1.2/X25519:P-256:P-384:P-521/1'],
+    ['openssl-tls10.hex', 'TLSv1.2-TLSv1.2/X25519:P-256:P-384:P-521/1'],
   ])('%s: %s', (file, key) => {
     expect(offerClass(read(helloBytes(file)), 'TLSv1.2').key).toBe(key);
   });
 
   test('keeps P-256 and the client\'s own bounds', () => {
-    expect(offerClass(offer({ versions: [0x0304], groups: [29] }), 'TLSv1.2')).toEqual({ key: 'TLSv1.3-TLSv1.3/X25519:P-256', minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3', groups: 'X25519:P-256' });
-    expect(offerClass(offer({ legacyVersion: 0x0301 }), 'TLSv1').key).toBe('TLSv1-TLSv1/P-256');
-    expect(offerClass(read(buildSslv2(0x0002, [0x0700c0])), 'TLSv1.2').key).toBe('TLSv1.2-TLSv1.2/P-256');
+    expect(offerClass(offer({ versions: [0x0304], groups: [29], ciphers: [0x1301] }), 'TLSv1.2')).toEqual({ key: 'TLSv1.3-TLSv1.3/X25519:P-256/3', minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3', groups: 'X25519:P-256', weakest: 3 });
+    expect(offerClass(offer({ legacyVersion: 0x0301 }), 'TLSv1').key).toMatch(/^TLSv1-TLSv1\/P-256\//);
+    expect(offerClass(read(buildSslv2(0x0002, [0x0700c0])), 'TLSv1.2').key).toBe('TLSv1.2-TLSv1.2/P-256/3');
   });
 
   test.each(['chromium.hex', 'curl-default.hex', 'turnutils-tls.hex'])('%s: Node offers upstream just that', async (file) => {

@@ -1,9 +1,11 @@
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer, DEFAULT_CIPHERS } from 'node:tls';
 import type { ConnectionOptions } from 'node:tls';
 import type { TlsVersion } from '../../../src/core/certificates.ts';
 import { expect, test } from 'vitest';
-import { suitesToAccept, suitesToOffer } from '../../../src/tls/suites.ts';
+import { offeredStrength, strengthOf, suitesToAccept, suitesToOffer } from '../../../src/tls/suites.ts';
+import type { SuiteStrength } from '../../../src/tls/suites.ts';
 import { issueServer, makeRoot } from '../../support/certs.ts';
 import { portOf } from '../../support/pair.ts';
 
@@ -44,3 +46,34 @@ test('nothing is offered or accepted that Node would not', () => {
 test.each(['TLSv1', 'TLSv1.1'] as const)('%s as the lowest version gets everything OpenSSL has', (version) => {
   expect(suitesToOffer(version, true)).toBe('DEFAULT@SECLEVEL=0');
 });
+
+test.each<[string, SuiteStrength, string]>([
+  ['authenticated encryption', 3, 'ECDHE-RSA-AES128-GCM-SHA256'], ['forward secrecy', 2, 'ECDHE-RSA-AES128-SHA256'], ['key transport', 1, 'AES128-GCM-SHA256'],
+])('a client of everything is answered with no more than %s where its server has no more', async (_class, strongest, suite) => {
+  const server = createServer({ key: site.keyPem, cert: site.chainPem, ...suitesToAccept('TLSv1.2', strongest) }, (socket) => socket.on('error', () => {}));
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const socket = connect({ port: portOf(server), host: '127.0.0.1', rejectUnauthorized: false, maxVersion: 'TLSv1.2' });
+  await once(socket, 'secureConnect');
+  expect(socket.getCipher().name).toBe(suite);
+  expect(strengthOf(suite)).toBe(strongest);
+  socket.destroy();
+  server.close();
+});
+
+test.each<SuiteStrength>([1, 2, 3])('to a server nothing weaker than class %i is offered', (weakest) => {
+  const offered = suitesOf(suitesToOffer('TLSv1.2', true, weakest));
+  expect(offered.length).toBeGreaterThan(10);
+  expect(Math.min(...offered.map((suite) => strengthOf(suite)))).toBe(weakest);
+});
+
+test('the classes by number are those by name', () => {
+  const numbers = { 'ECDHE-ECDSA-AES128-GCM-SHA256': 0xc02b, 'ECDHE-RSA-AES128-SHA': 0xc013, 'ECDHE-ECDSA-AES256-SHA384': 0xc024, 'AES128-SHA': 0x2f, 'AES256-GCM-SHA384': 0x9d, TLS_AES_128_GCM_SHA256: 0x1301 };
+  for (const [name, number] of Object.entries(numbers)) expect([name, offeredStrength(number)]).toEqual([name, strengthOf(name)]);
+});
+
+/** The names that OpenSSL makes of a list, without those of TLS 1.3. */
+function suitesOf(list: string): string[] {
+  const { status, stdout } = spawnSync('openssl', ['ciphers', list.split(':').filter((name) => !name.startsWith('TLS_')).join(':')], { encoding: 'utf8' });
+  expect(status).toBe(0);
+  return stdout.trim().split(':').filter((name) => !name.startsWith('TLS_'));
+}

@@ -10,6 +10,7 @@ import type { SessionsView } from './core/sessions-view.ts';
 import type { Policy } from './core/verdicts.ts';
 import type { Limits } from './core/limits.ts';
 import type { Logger } from './core/log.ts';
+import type { Meter } from './core/meters.ts';
 import { sessionFields } from './core/log.ts';
 import { checkClientSource } from './handoff/client-source.ts';
 import { Dialer } from './handoff/dial.ts';
@@ -24,8 +25,8 @@ import { ProxySenders } from './listener/proxy-protocol.ts';
 import { socksEntry } from './listener/socks.ts';
 import { Users } from './listener/users.ts';
 import type { LearnedView } from './policy/learned.ts';
-import { openAccessLog } from './sessions/access-log.ts';
-import type { AccessLog } from './sessions/access-log.ts';
+import { openAccessLog, openRequestLog } from './sessions/access-log.ts';
+import type { AccessLog, RequestLogFile } from './sessions/access-log.ts';
 import { CaptureRecorder } from './sessions/capture.ts';
 import type { CaptureFigures, CaptureOrder } from './sessions/capture.ts';
 import { ServiceListeners } from './service-listeners.ts';
@@ -78,7 +79,8 @@ export function meterFor(config: Config, worker: string): MeterRegistry {
 export async function startDataPlane(parts: DataPlaneParts): Promise<DataPlane> {
   const { config, log } = parts;
   const { meter } = parts.registry;
-  const accessLog = config.logging.access === 'off' ? null : await openAccessLog({ path: config.logging.access, limits: config.limits, meter, log });
+  const logs = await openLogs(config, meter, log);
+  const { accessLog, requestLog } = logs;
   const table = new SessionTable({ worker: parts.worker, limits: config.limits, meter, accessLog });
   const admission = new Admission(config.limits, parts.workers, parts.pool);
   const listeners = new ServiceListeners(parts.workers > 1);
@@ -87,7 +89,7 @@ export async function startDataPlane(parts: DataPlaneParts): Promise<DataPlane> 
   });
   const take = async (now: DataPlaneParts): Promise<void> => {
     if (now.config.services.some(({ source }) => source === 'client')) checkClientSource();
-    const shared = { table, admission, recorder, dialer: dialerFor(now.config) };
+    const shared = { table, admission, recorder, requestLog, dialer: dialerFor(now.config) };
     await listeners.serve(now.config.services, (service) => serviceOf(service, now, shared));
   };
   try {
@@ -95,7 +97,7 @@ export async function startDataPlane(parts: DataPlaneParts): Promise<DataPlane> 
   } catch (caught) {
     await listeners.close();
     await recorder.close();
-    await accessLog?.close();
+    await logs.close();
     throw caught;
   }
   return {
@@ -105,13 +107,40 @@ export async function startDataPlane(parts: DataPlaneParts): Promise<DataPlane> 
       await take({ ...parts, config: newConfig, policy, trust });
       parts.registry.allowServices(newConfig.services.map(({ name }) => name));
     },
-    reopenLogs: async () => { await accessLog?.reopen(); },
+    reopenLogs: () => logs.reopen(),
     capture: { start: (order) => recorder.start(order), stop: () => recorder.stop(), figures: async () => [recorder.figures()] },
     async drain() {
-      await drain(table, listeners, config.limits, accessLog);
+      await drain(table, listeners, config.limits, logs);
       await recorder.close();
     },
   };
+}
+
+/** The logs of lines that a config asks for. */
+interface Logs {
+  readonly accessLog: AccessLog | null;
+  readonly requestLog: RequestLogFile | null;
+  reopen(): Promise<void>;
+  close(): Promise<void>;
+}
+
+async function openLogs({ logging, limits }: Config, meter: Meter, log: Logger): Promise<Logs> {
+  const options = { limits, meter, log };
+  const access = offIsNull(logging.access);
+  const requests = offIsNull(logging.requests);
+  const accessLog = access === null ? null : await openAccessLog({ ...options, path: access });
+  try {
+    const requestLog = requests === null ? null : await openRequestLog({ ...options, path: requests, clock: Date.now });
+    const each = [accessLog, requestLog].filter((file) => file !== null);
+    return {
+      accessLog, requestLog,
+      async reopen() { for (const file of each) await file.reopen(); },
+      async close() { for (const file of each) await file.close(); },
+    };
+  } catch (caught) {
+    await accessLog?.close();
+    throw caught;
+  }
 }
 
 function offIsNull(file: string): string | null {
@@ -136,9 +165,10 @@ interface Shared {
   readonly admission: Admission;
   readonly dialer: Dialer;
   readonly recorder: CaptureRecorder;
+  readonly requestLog: RequestLogFile | null;
 }
 
-function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admission, dialer, recorder }: Shared): Service {
+function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admission, dialer, recorder, requestLog }: Shared): Service {
   const limits: Limits = { ...parts.config.limits, ...service.limits };
   const { meter } = parts.registry;
   const learns = parts.config.learned.enabled;
@@ -152,6 +182,7 @@ function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admis
       limits, meter, policy: parts.policy, log: parts.log, trust: parts.trust, serviceType: service.type,
       revocation: parts.certificates.revocation,
       recorder,
+      ...(requestLog === null ? {} : { requestLog }),
       clock: Date.now,
       certFor: (request) => parts.certificates.certFor(request),
       protocolChanged: (session) => table.protocolChanged(session),
@@ -195,7 +226,7 @@ function ownPorts(config: Config): ReadonlySet<number> {
 /** How often a draining process looks whether its last flow has ended. */
 const drainPollMs = 50;
 
-async function drain(table: SessionTable, listeners: ServiceListeners, limits: Limits, accessLog: AccessLog | null): Promise<void> {
+async function drain(table: SessionTable, listeners: ServiceListeners, limits: Limits, logs: Logs): Promise<void> {
   const closing = listeners.close();
   const until = Date.now() + limits.shutdownGraceMs;
   while (table.active > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, drainPollMs));
@@ -205,5 +236,5 @@ async function drain(table: SessionTable, listeners: ServiceListeners, limits: L
   // Each of them still has its line in the access log to come.
   while (table.active > 0 && Date.now() < late) await new Promise((resolve) => setTimeout(resolve, drainPollMs));
   await Promise.race([closing, new Promise((resolve) => setTimeout(resolve, late - Date.now()).unref())]);
-  await accessLog?.close();
+  await logs.close();
 }

@@ -152,7 +152,7 @@ function resolveFiles(config: Config, configFile: string): Config {
       extraCa: upstream.extraCa.map(fromConfig),
       clientCerts: upstream.clientCerts.map((entry) => ({ ...entry, cert: fromConfig(entry.cert), key: fromConfig(entry.key) })),
     },
-    logging: { ...logging, access: fromStateOrOff(logging.access) },
+    logging: { ...logging, access: fromStateOrOff(logging.access), requests: fromStateOrOff(logging.requests) },
     capture: { keylog: fromStateOrOff(capture.keylog), pcap: fromStateOrOff(capture.pcap) },
   };
 }

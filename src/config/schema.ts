@@ -163,6 +163,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info').describe('Lowest level logged to standard error.'),
       access: listenerFile('File of one JSON line a session, relative to `state`; off for none.'),
+      requests: listenerFile('File of one JSON line an HTTP request (method, host, path without query, status, bytes, time), relative to `state`; off for none.'),
     })
     .prefault({})
     .describe('Logs.'),

@@ -64,6 +64,27 @@ export interface Recorder {
   layer(flow: Flow): void;
 }
 
+/** An HTTP request that has ended, as the request log tells it. */
+export interface EndedRequest {
+  readonly method: string;
+  /** Host or :authority as sent. */
+  readonly host: string | null;
+  /** The target as sent, query included: the log cuts it. */
+  readonly target: string;
+  /** Status of the final response; 0 when there was none. */
+  readonly status: number;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  /** Head and body as framed; in HTTP/2 the body alone. */
+  readonly fromClientBytes: number;
+  readonly toClientBytes: number;
+}
+
+/** Where requests that have ended are noted for operators. */
+export interface RequestLog {
+  write(session: Session, request: EndedRequest): void;
+}
+
 export interface Deps {
   readonly limits: Limits;
   readonly policy: Policy;
@@ -81,6 +102,8 @@ export interface Deps {
   protocolChanged(session: Session): void;
   /** Absent: nothing is ever recorded. */
   readonly recorder?: Recorder;
+  /** Absent: sessions are logged, their requests are not. */
+  readonly requestLog?: RequestLog;
   /** A client refused our certificate or left at once. */
   noteRefusal(session: Session, code: ErrorCode): void;
   /** A client accepted our certificate and went on. */

@@ -153,7 +153,7 @@ export const limitTable = {
   streamPollMs: ms(1 * second, 50, 1 * minute, 'How often a live session stream looks for changes.'),
   streamHeartbeatMs: ms(15 * second, 1 * second, 5 * minute, 'A quiet live stream says a word this often, so that proxies keep it open.'),
   adminRequestMs: ms(10 * second, 100, 5 * minute, 'A request to the admin API, from its first byte to its end.'),
-  accessLogQueueBytesMax: bytes(4 * miB, 4 * kiB, 256 * miB, 'Access log lines waiting for the disk; beyond it lines are dropped and counted.'),
+  accessLogQueueBytesMax: bytes(4 * miB, 4 * kiB, 256 * miB, 'Access log lines, and likewise lines of the request log, waiting for the disk; beyond it they are dropped and counted.'),
   captureFileBytesMax: bytes(64 * miB, 64 * kiB, 16 * 1024 * miB, 'One file of a decrypted capture; the next one is begun then.'),
   captureFilesMax: count(4, 1, 10_000, 'Capture files kept for each process; the oldest is removed.'),
   captureQueueBytesMax: bytes(8 * miB, 64 * kiB, 1024 * miB, 'Captured packets, and likewise TLS secrets, waiting for the disk; beyond it they are dropped and counted.'),

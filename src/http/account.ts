@@ -1,6 +1,6 @@
-// What operators see of each request: session details and the two HTTP meters. It holds no sockets and never logs payload.
+// What operators see of each request: session details, the two HTTP meters, the request log. It holds no sockets and never logs payload.
 
-import type { Deps } from '../core/flow.ts';
+import type { Deps, EndedRequest } from '../core/flow.ts';
 import type { HttpDetails, Session } from '../core/session.ts';
 import { methodLabel, statusLabel } from './methods.ts';
 
@@ -8,6 +8,15 @@ import { methodLabel, statusLabel } from './methods.ts';
 export function httpDetails(session: Session): HttpDetails {
   session.details.http ??= { requests: 0, method: null, host: null, status: null, upgraded: null };
   return session.details.http;
+}
+
+/** A proxy's connection speaks HTTP to us: from its first request that is no CONNECT on. */
+export function nameHttp(session: Session, deps: Deps): void {
+  if (session.protocol === 'http') return;
+  session.protocol = 'http';
+  deps.protocolChanged(session);
+  session.chain.push('http');
+  deps.meter.observe('detect_seconds', [], (deps.clock() - session.startedAt) / millisecondsPerSecond);
 }
 
 /** Notes a request in the session as its head was accepted. */
@@ -18,8 +27,9 @@ export function noteRequest(details: HttpDetails, method: string, host: string |
   details.status = null;
 }
 
-/** Counts a request that has ended; status 0 means that it was never answered. */
-export function countRequest(session: Session, deps: Deps, method: string, status: number, startedAt: number): void {
+/** Counts and logs a request that has ended; status 0 means that it was never answered. */
+export function countRequest(session: Session, deps: Deps, ended: EndedRequest): void {
+  const { method, status } = ended;
   const labels = labelsFor(session.protocol);
   const statusClass = statusLabel(status);
   let list = labels.lists.get(method + statusClass);
@@ -29,7 +39,8 @@ export function countRequest(session: Session, deps: Deps, method: string, statu
     if (word === method) labels.lists.set(method + statusClass, list);
   }
   deps.meter.add('http_requests_total', list);
-  deps.meter.observe('http_request_seconds', labels.protocol, (deps.clock() - startedAt) / millisecondsPerSecond);
+  deps.meter.observe('http_request_seconds', labels.protocol, (deps.clock() - ended.startedAt) / millisecondsPerSecond);
+  deps.requestLog?.write(session, ended);
 }
 
 const millisecondsPerSecond = 1000;

@@ -6,7 +6,10 @@ import type { Pending } from './pending.ts';
 
 /** The place in the queue of a request whose head was broken; the connection ends with its answer. */
 export function brokenRequest(startedAt: number): Pending {
-  return { method: 'other', startedAt, accept: null, persists: false, upgrade: null, awaitsContinue: false, ours: true, answer: null, closeAfter: true, status: 0 };
+  return {
+    method: 'other', host: null, target: '', startedAt, accept: null, persists: false, upgrade: null, awaitsContinue: false, ours: true, answer: null, closeAfter: true,
+    status: 0, fromClientBytes: 0, toClientBytes: 0,
+  };
 }
 
 /** Faults in what the server sent are the gateway's 502; the error table's own status is for those of the client. */

@@ -30,6 +30,8 @@ const nothing = (): void => {};
 export class ClientSide {
   /** Bytes read so far, for idle watches. */
   moved = 0;
+  /** Bytes of the last request so far, its head included. */
+  requestBytes = 0;
   /** Set once the client is lost. */
   gone: FlowError | null = null;
   readonly #raw: Socket;
@@ -62,6 +64,7 @@ export class ClientSide {
 
   /** Waits for the next head; 'stalled' when it does not end within httpHeadMs (of the first byte, or of now for `atOnce`). */
   next(atOnce: boolean): Promise<Next> {
+    this.requestBytes = 0;
     return new Promise((resolve) => {
       this.#wanted = (next) => {
         this.#wanted = null;
@@ -145,6 +148,7 @@ export class ClientSide {
     const fault = isFault(read) ? judgedAgain(read, this.#reader.head, this.#limits) : null;
     if (fault !== null) return void this.#wanted?.(fault);
     const { head } = this.#reader;
+    this.requestBytes = head.lengthBytes;
     this.#rest = bytes.subarray(head.lengthBytes);
     this.#wanted?.({ head, bytes: bytes.subarray(0, head.lengthBytes) });
   }
@@ -160,6 +164,7 @@ export class ClientSide {
     if (body === null) return;
     const bytes = this.#rest;
     const end = this.#walker.walk(bytes, 0);
+    this.requestBytes += end;
     this.#rest = bytes.subarray(end);
     const { fault } = this.#walker;
     if (fault !== null) {

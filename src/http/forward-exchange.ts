@@ -41,7 +41,9 @@ export class ReissuedExchange {
   /** Something of the final response was written. */
   answered = false;
   status = 0;
-  /** Bytes written to the client, for idle watches. */
+  /** Bytes written to the client. */
+  sentBytes = 0;
+  /** Moves with what the client takes, for idle watches. */
   moved = 0;
   readonly #raw: Socket;
   readonly #request: Reissued;
@@ -157,6 +159,7 @@ export class ReissuedExchange {
   }
 
   #write(bytes: Buffer): void {
+    this.sentBytes += bytes.length;
     this.moved += bytes.length;
     if (this.#raw.writable) this.#raw.write(bytes);
   }

@@ -32,3 +32,10 @@ function denied(session: Session, code: Refusal['code'], rule: string): Refusal 
   session.rule = rule;
   return { code, detail: null, rule, status: null };
 }
+
+/** What clients are told that do not speak to a proxy as one does. */
+export const originForm: Refusal = {
+  code: 'HTTP_MALFORMED', rule: null, status: 400,
+  detail: 'this is a proxy: it wants an absolute target (GET http://host/path) or CONNECT host:port, not a bare path',
+};
+export const notForwarded: Refusal = { code: 'HTTP_MALFORMED', rule: null, status: 400, detail: 'the proxy forwards http://host/path; for everything else use CONNECT host:port' };

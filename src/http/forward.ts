@@ -5,7 +5,7 @@ import { FlowError, toFlowError } from '../core/errors.ts';
 import type { EntryDeps, Flow, Refusal } from '../core/flow.ts';
 import type { HttpDetails } from '../core/session.ts';
 import { watchIdle } from '../core/idle.ts';
-import { countRequest, httpDetails, noteRequest } from './account.ts';
+import { countRequest, httpDetails, nameHttp, noteRequest } from './account.ts';
 import { abortSocket, endGently, ignoreErrors } from './closing.ts';
 import { fieldNames } from './fields.ts';
 import { ClientSide } from './forward-client.ts';
@@ -20,7 +20,7 @@ import { persists, requestHost } from './head-rules.ts';
 import { isFault } from './head-reader.ts';
 import type { Head } from './head.ts';
 import { InBand } from './in-band.ts';
-import { judgeOrigin } from './forward-policy.ts';
+import { judgeOrigin, notForwarded, originForm } from './forward-policy.ts';
 import { judgeRequest } from './judge.ts';
 import { pageBytes, pageFor, responseBytes } from './pages.ts';
 import type { Pending } from './pending.ts';
@@ -36,6 +36,16 @@ export interface ForwardOptions {
 export interface ConnectRequest {
   readonly target: string;
   readonly accept: string | null;
+}
+
+/** A request as far as its end will be told of. */
+interface Asked {
+  readonly method: string;
+  readonly host: string | null;
+  readonly target: string;
+  readonly accept: string | null;
+  readonly startedAt: number;
+  readonly details: HttpDetails | null;
 }
 
 /** What comes after a request. */
@@ -126,7 +136,7 @@ class Conversation {
   async #serve(read: ReadHead): Promise<Step> {
     const { head } = read;
     const host = requestHost(head);
-    if (head.method !== 'CONNECT') this.#named();
+    if (head.method !== 'CONNECT') nameHttp(this.#flow.session, this.#deps);
     if (head.method !== 'CONNECT' && host !== null && this.#deps.revocation.isHost(host)) return await this.#answerInBand(head, host);
     if (this.#inBandOnly) return this.#refuse(head, misdirected, false);
     const revocationTunnel = head.method === 'CONNECT' && this.#deps.revocation.isHost(head.target);
@@ -168,8 +178,8 @@ class Conversation {
     const details = this.#begin(head, host);
     const startedAt = this.#deps.clock();
     const pending: Pending = {
-      method: head.method, startedAt, accept: head.accept, persists: persists(head), upgrade: null, awaitsContinue: false, ours: true,
-      answer: null, closeAfter: false, status: 0,
+      method: head.method, host, target: head.target, startedAt, accept: head.accept, persists: persists(head), upgrade: null, awaitsContinue: false, ours: true,
+      answer: null, closeAfter: false, status: 0, fromClientBytes: 0, toClientBytes: 0,
     };
     this.#inBand.begin(head);
     const body = this.#client.body(head);
@@ -177,7 +187,7 @@ class Conversation {
     this.#inBand.answer(pending);
     if (pending.answer !== null) this.#write(pending.answer);
     details.status = pending.status;
-    countRequest(this.#flow.session, this.#deps, pending.method, pending.status, startedAt);
+    this.#count(pending, pending.status, pending.answer?.length ?? 0);
     return pending.closeAfter ? 'close' : 'next';
   }
 
@@ -186,7 +196,7 @@ class Conversation {
     const { session } = this.#flow;
     const deps = this.#deps;
     const details = this.#begin(head, target.authority);
-    const startedAt = deps.clock();
+    const asked: Asked = { method: head.method, host: target.authority, target: head.target, accept: head.accept, startedAt: deps.clock(), details };
     const refused = judgeOrigin(session, deps, target) ?? this.#judgeRequest(head, bytes, target);
     if (refused !== null) return this.#refuse(head, refused, true);
     session.action = 'handoff';
@@ -201,17 +211,16 @@ class Conversation {
     if (head.expectContinue && body !== null) this.#write(continueBytes);
     const path = target.path === '' ? `http://${target.authority}` : target.path;
     const request = { method: head.method, path, fields, body, minor: head.minor, persists: persists(head), via };
-    const { method, accept } = head;
     const exchange = new ReissuedExchange(this.#flow.raw, this.#origins.at(key), request);
     this.#exchange = exchange;
     try {
       const { status, keepAlive } = await exchange.run();
       details.status = status;
-      countRequest(session, deps, method, status, startedAt);
+      this.#count(asked, status, exchange.sentBytes);
       return keepAlive && this.#client.bodyDone ? 'next' : 'close';
     } catch (caught) {
       this.#origins.drop(key, new FlowError('RESET_BY_CLIENT'));
-      return this.#failed(toFlowError(caught), exchange, { method, accept, startedAt, details });
+      return this.#failed(toFlowError(caught), exchange, asked);
     } finally {
       this.#moved += exchange.moved;
       this.#exchange = null;
@@ -229,28 +238,17 @@ class Conversation {
   }
 
   /** A page where the client can still be told, else its connection breaks as the server's did. */
-  #failed(error: FlowError, exchange: ReissuedExchange, asked: { method: string; accept: string | null; startedAt: number; details: HttpDetails }): Step {
-    const { raw, session } = this.#flow;
-    asked.details.status = exchange.answered ? exchange.status : null;
+  #failed(error: FlowError, exchange: ReissuedExchange, asked: Asked): Step {
+    const { raw } = this.#flow;
+    if (asked.details !== null) asked.details.status = exchange.answered ? exchange.status : null;
     if (this.#client.gone !== null || exchange.answered) {
-      countRequest(session, this.#deps, asked.method, exchange.status, asked.startedAt);
+      this.#count(asked, exchange.status, exchange.sentBytes);
       abortSocket(raw);
       throw this.#client.gone ?? error;
     }
     const ours = error.code === 'HTTP_AMBIGUOUS' && !this.#client.bodyDone;
     const status = error.code === 'HTTP_MALFORMED' || (error.code === 'HTTP_AMBIGUOUS' && !ours) ? badGateway : null;
     return this.#tell({ code: error.code, detail: error.detail, rule: null, status }, asked, false);
-  }
-
-  /** The connection speaks HTTP to us: from its first request that is no CONNECT on. */
-  #named(): void {
-    const { session } = this.#flow;
-    const deps = this.#deps;
-    if (session.protocol === 'http') return;
-    session.protocol = 'http';
-    deps.protocolChanged(session);
-    session.chain.push('http');
-    deps.meter.observe('detect_seconds', [], (deps.clock() - session.startedAt) / 1000);
   }
 
   #begin(head: Head, host: string): HttpDetails {
@@ -262,17 +260,23 @@ class Conversation {
   /** Tells the client why; a request without a body leaves the connection usable where `mayKeep` says so. */
   #refuse(head: Head | null, refusal: Refusal, mayKeep: boolean): Step {
     const keepAlive = mayKeep && head !== null && persists(head) && this.#client.body(head) === null;
-    return this.#tell(refusal, { method: head?.method ?? 'other', accept: head?.accept ?? null, startedAt: this.#deps.clock(), details: this.#details }, keepAlive);
+    const said = head === null ? unread : { method: head.method, host: requestHost(head), target: head.target, accept: head.accept };
+    return this.#tell(refusal, { ...said, startedAt: this.#deps.clock(), details: this.#details }, keepAlive);
   }
 
-  #tell(refusal: Refusal, asked: { method: string; accept: string | null; startedAt: number; details: HttpDetails | null }, keepAlive: boolean): Step {
+  #tell(refusal: Refusal, asked: Asked, keepAlive: boolean): Step {
     const plain = pageFor(refusal, asked.accept);
     const page = refusal.code === 'AUTH_REQUIRED' && this.#options.login !== null ? withChallenge(plain, this.#options.login.realm) : plain;
-    this.#write(pageBytes(page, { accept: asked.accept, toHead: asked.method === 'HEAD', keepAlive }));
+    const answer = pageBytes(page, { accept: asked.accept, toHead: asked.method === 'HEAD', keepAlive });
+    this.#write(answer);
     if (asked.details !== null) asked.details.status = page.status;
-    countRequest(this.#flow.session, this.#deps, asked.method, page.status, asked.startedAt);
+    this.#count(asked, page.status, answer.length);
     this.#outcome ??= new FlowError(refusal.code, refusal.detail);
     return keepAlive ? 'next' : 'close';
+  }
+
+  #count({ method, host, target, startedAt }: Omit<Asked, 'accept' | 'details'>, status: number, toClientBytes: number): void {
+    countRequest(this.#flow.session, this.#deps, { method, host, target, startedAt, status, fromClientBytes: this.#client.requestBytes, toClientBytes });
   }
 
   #write(bytes: Buffer): void {
@@ -287,11 +291,7 @@ class Conversation {
 }
 
 const badGateway = 502;
+const unread = { method: 'other', host: null, target: '', accept: null };
 const loginWanted: Refusal = { code: 'AUTH_REQUIRED', detail: null, rule: null, status: null };
 const continueBytes = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
-const originForm: Refusal = {
-  code: 'HTTP_MALFORMED', rule: null, status: 400,
-  detail: 'this is a proxy: it wants an absolute target (GET http://host/path) or CONNECT host:port, not a bare path',
-};
-const notForwarded: Refusal = { code: 'HTTP_MALFORMED', rule: null, status: 400, detail: 'the proxy forwards http://host/path; for everything else use CONNECT host:port' };
 const misdirected: Refusal = { code: 'REQUEST_DENIED', rule: null, status: 421, detail: 'only revocation data is served under this name' };

@@ -110,6 +110,7 @@ class Http1 implements Exchange {
     for (let pending = this.queue[0]; pending !== undefined && pending.answer !== null; pending = this.queue[0]) {
       this.details.status = pending.status;
       this.queue.shift();
+      pending.toClientBytes += pending.answer.length;
       this.toClient(pending.answer);
       this.#count(pending);
       if (pending.closeAfter) return this.#close();
@@ -203,7 +204,7 @@ class Http1 implements Exchange {
   }
 
   #count(pending: Pending): void {
-    countRequest(this.flow.session, this.deps, pending.method, pending.status, pending.startedAt);
+    countRequest(this.flow.session, this.deps, pending);
   }
 
   readonly #onDialled = (upstream: Socket): void => {

@@ -12,6 +12,9 @@ export interface StreamEnd {
   readonly status: number;
   /** The client reset it before its response was complete. */
   readonly resetByClient: boolean;
+  /** Bytes of the two bodies. */
+  readonly fromClientBytes: number;
+  readonly toClientBytes: number;
 }
 
 /** A request of the client as received. */
@@ -37,9 +40,9 @@ export function bridgeStream(request: ClientRequest, upstream: ClientHttp2Sessio
 }
 
 /** Answers a request with the page of a refusal, and takes no body. */
-export function refuseStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, refusal: Refusal): number {
+export function refuseStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, refusal: Refusal): { status: number; bytes: number } {
   const page = pageFor(refusal, headers.accept ?? null);
-  if (stream.destroyed || stream.headersSent) return 0;
+  if (stream.destroyed || stream.headersSent) return { status: 0, bytes: 0 };
   const toHead = headers[':method'] === 'HEAD';
   stream.respond({
     ':status': page.status,
@@ -54,7 +57,7 @@ export function refuseStream(stream: ServerHttp2Stream, headers: IncomingHttpHea
     if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
   });
   stream.resume();
-  return page.status;
+  return { status: page.status, bytes: toHead ? 0 : page.body.length };
 }
 
 class Bridge {
@@ -66,6 +69,8 @@ class Bridge {
   #requestTrailers: IncomingHttpHeaders = {};
   #responseTrailers: IncomingHttpHeaders = {};
   #status = 0;
+  #fromClientBytes = 0;
+  #toClientBytes = 0;
   /** The client's stream was closed by us, so that its code is not the client's. */
   #closedHere = false;
 
@@ -98,6 +103,7 @@ class Bridge {
     if (endsWithHead) return;
     client.on('trailers', (trailers) => (this.#requestTrailers = trailers));
     upstream.on('wantTrailers', () => sendTrailers(upstream, this.#requestTrailers));
+    client.on('data', (chunk: Buffer) => (this.#fromClientBytes += chunk.length));
     client.pipe(upstream);
   }
 
@@ -129,6 +135,7 @@ class Bridge {
       return;
     }
     client.on('wantTrailers', () => sendTrailers(client, this.#responseTrailers));
+    upstream.on('data', (chunk: Buffer) => (this.#toClientBytes += chunk.length));
     upstream.pipe(client);
   };
 
@@ -141,7 +148,8 @@ class Bridge {
     const upstream = this.#upstream;
     const code = this.#client.rstCode;
     if (upstream !== null && !upstream.closed) upstream.close(code === constants.NGHTTP2_NO_ERROR ? constants.NGHTTP2_CANCEL : code);
-    this.#onEnd({ status: this.#status, resetByClient: code !== constants.NGHTTP2_NO_ERROR && !this.#closedHere });
+    const resetByClient = code !== constants.NGHTTP2_NO_ERROR && !this.#closedHere;
+    this.#onEnd({ status: this.#status, resetByClient, fromClientBytes: this.#fromClientBytes, toClientBytes: this.#toClientBytes });
   };
 
   /** The server's stream is over: complete, reset (passed on with its code), or lost with its connection. */
@@ -160,8 +168,11 @@ class Bridge {
       return;
     }
     const lost = this.#session.destroyed && !client.headersSent && code !== constants.NGHTTP2_REFUSED_STREAM;
-    if (lost) this.#status = refuseStream(client, this.#request.headers, { code: 'RESET_BY_UPSTREAM', detail: null, rule: null, status: null });
-    else this.#closeClient(code === constants.NGHTTP2_NO_ERROR ? constants.NGHTTP2_INTERNAL_ERROR : code);
+    if (lost) {
+      const { status, bytes } = refuseStream(client, this.#request.headers, { code: 'RESET_BY_UPSTREAM', detail: null, rule: null, status: null });
+      this.#status = status;
+      this.#toClientBytes += bytes;
+    } else this.#closeClient(code === constants.NGHTTP2_NO_ERROR ? constants.NGHTTP2_INTERNAL_ERROR : code);
   };
 }
 

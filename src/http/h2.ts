@@ -175,22 +175,22 @@ class Http2 {
     const host = headers[':authority'] ?? headers.host ?? null;
     noteRequest(this.#details, method, host, this.#deps.limits.sessionTextBytesMax);
     this.#streams += 1;
-    const ended = (status: number): void => {
+    const ended = (status: number, fromClientBytes: number, toClientBytes: number): void => {
       this.#streams -= 1;
       this.#details.status = status === 0 ? null : status;
-      countRequest(session, this.#deps, method, status, startedAt);
+      countRequest(session, this.#deps, { method, host, target: headers[':path'] ?? '', startedAt, status, fromClientBytes, toClientBytes });
     };
     const refusal = this.#judge(method, host, headers);
     if (refusal !== null) {
       stream.on('error', ignore);
-      const status = refuseStream(stream, headers, refusal);
-      stream.on('close', () => ended(status));
+      const { status, bytes } = refuseStream(stream, headers, refusal);
+      stream.on('close', () => ended(status, 0, bytes));
       return;
     }
     if (headers[':protocol'] !== undefined) this.#upgraded(headers[':protocol']);
     const endsWithHead = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
     bridgeStream({ stream, headers, rawHeaders, endsWithHead }, this.#upstream, (end) => {
-      ended(end.status);
+      ended(end.status, end.fromClientBytes, end.toClientBytes);
       if (end.resetByClient && !this.#resets.take(this.#deps.clock())) this.#flood('http2ResetsPerSecondMax');
     });
   };

@@ -8,6 +8,8 @@ import type { HttpDetails } from '../core/session.ts';
 /** A request whose response is not complete. Oldest first in the queue of an exchange. */
 export interface Pending {
   readonly method: string;
+  readonly host: string | null;
+  readonly target: string;
   readonly startedAt: number;
   readonly accept: string | null;
   /** The client keeps the connection after this request. */
@@ -23,6 +25,9 @@ export interface Pending {
   closeAfter: boolean;
   /** Status of the final response once its head has been seen; 0 before. */
   status: number;
+  /** Bytes of the request and of its response so far, heads included. */
+  fromClientBytes: number;
+  toClientBytes: number;
 }
 
 /** What the request side and the response side share. */

@@ -158,6 +158,7 @@ export class RequestSide {
         this.#exchange.failRequest(new FlowError(this.#body.fault.code, this.#body.fault.why), null, pending);
         return;
       }
+      pending.fromClientBytes += next - at;
       if (pending.ours) {
         if (next > at) this.#inBand?.collect(bytes.subarray(at, next));
         from = next;
@@ -209,6 +210,8 @@ export class RequestSide {
     const offersH2c = this.#hasPolicy && head.upgrade !== null && head.upgrade.includes('h2c');
     const pending: Pending = {
       method: head.method,
+      host,
+      target: head.target,
       startedAt: deps.clock(),
       accept: head.accept,
       persists: persists(head),
@@ -218,6 +221,8 @@ export class RequestSide {
       answer: null,
       closeAfter: false,
       status: 0,
+      fromClientBytes: head.lengthBytes,
+      toClientBytes: 0,
     };
     this.#seen += 1;
     noteRequest(details, head.method, host, deps.limits.sessionTextBytesMax);

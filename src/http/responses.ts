@@ -86,6 +86,7 @@ export class ResponseSide {
           return;
         }
         at += head.lengthBytes;
+        pending.toClientBytes += head.lengthBytes;
         if (this.#isSwitch(head, pending)) {
           this.#forward(bytes, from, at);
           this.#switch(head, pending, bytes.subarray(at));
@@ -99,7 +100,9 @@ export class ResponseSide {
         if (head.status < 200) continue;
         this.#begin(head, pending);
       }
-      at = this.#body.walk(bytes, at);
+      const next = this.#body.walk(bytes, at);
+      pending.toClientBytes += next - at;
+      at = next;
       if (this.#body.fault !== null) {
         this.#fail(this.#body.fault);
         return;

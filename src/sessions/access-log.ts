@@ -1,41 +1,29 @@
-// The access log: one JSON line for each session that ended, appended to a file that logrotate may move away. Lines wait
-// in memory only as far as accessLogQueueBytesMax; what does not fit is dropped, counted and logged. Never payload, never a
-// query string: a session holds neither.
+// The access log, one JSON line for each session that ended, and the request log, one for each HTTP request. Never payload,
+// never a query string: a session holds neither, and of a request's target only the path is told.
 
-import { open } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
+import type { EndedRequest, RequestLog } from '../core/flow.ts';
 import type { Session } from '../core/session.ts';
-import type { Limits } from '../core/limits.ts';
-import type { Logger } from '../core/log.ts';
-import type { Meter } from '../core/meters.ts';
+import { openLineFile } from './line-file.ts';
+import type { LineFile, LineFileOptions } from './line-file.ts';
 import type { SessionLog } from './table.ts';
 
-export interface AccessLogOptions {
-  readonly path: string;
-  readonly limits: Limits;
-  readonly meter: Meter;
-  readonly log: Logger;
+export interface AccessLog extends SessionLog, Pick<LineFile, 'reopen' | 'close'> {}
+export interface RequestLogFile extends RequestLog, Pick<LineFile, 'reopen' | 'close'> {}
+
+/** Opens the log of sessions for appending. Rejects with the system's error when the file cannot be opened. */
+export async function openAccessLog(options: LineFileOptions): Promise<AccessLog> {
+  const file = await openLineFile(options);
+  return { write: (session) => file.add(accessLine(session)), reopen: () => file.reopen(), close: () => file.close() };
 }
 
-export interface AccessLog extends SessionLog {
-  /** Closes the file and opens the path anew, for logrotate. Rejects when that fails; lines then still go to the old file. */
-  reopen(): Promise<void>;
-  /** Writes what waits, and closes. */
-  close(): Promise<void>;
-}
-
-/** Readable by the gateway's user and group: lines hold names and addresses. */
-const fileMode = 0o640;
-/** Node 24 writes up to 512 KiB in one system call; a batch must not be cut in two. */
-const batchCharactersMax = 128 * 1024;
-
-/** Opens the log for appending. Rejects with the system's error when the file cannot be opened. */
-export async function openAccessLog(options: AccessLogOptions): Promise<AccessLog> {
-  const writer = new LineWriter(options, await open(options.path, 'a', fileMode));
+/** Likewise the log of requests. */
+export async function openRequestLog(options: LineFileOptions & { readonly clock: () => number }): Promise<RequestLogFile> {
+  const file = await openLineFile(options);
+  const textMax = options.limits.sessionTextBytesMax;
   return {
-    write: (session) => writer.add(accessLine(session)),
-    reopen: () => writer.reopen(),
-    close: () => writer.close(),
+    write: (session, request) => file.add(requestLine(session, request, options.clock(), textMax)),
+    reopen: () => file.reopen(),
+    close: () => file.close(),
   };
 }
 
@@ -44,80 +32,20 @@ export function accessLine(session: Session): string {
   return `${JSON.stringify({ time: new Date(session.endedAt ?? session.startedAt).toISOString(), ...session })}\n`;
 }
 
-/** Writes whole batches of lines, one at a time: with O_APPEND the lines of several workers do not mix. */
-class LineWriter {
-  readonly #options: AccessLogOptions;
-  #file: FileHandle;
-  #waiting: string[] = [];
-  #waitingBytes = 0;
-  #dropped = 0;
-  /** The last write failed and may have left half a line. */
-  #torn = false;
-  #writing: Promise<void> | null = null;
+/** The line of a request: whose it was, what was asked and answered, how much and how long. Texts from the wire are cut at `textMax`. */
+export function requestLine(session: Session, request: EndedRequest, now: number, textMax: number): string {
+  const { id, service, protocol, client, user, rule } = session;
+  const { method, host, target, status, startedAt, fromClientBytes, toClientBytes } = request;
+  return `${JSON.stringify({
+    time: new Date(now).toISOString(), session: id, service, protocol, client, user, rule,
+    method: method.slice(0, textMax), host: host?.slice(0, textMax) ?? null, path: pathOf(target)?.slice(0, textMax) ?? null,
+    status: status === 0 ? null : status, milliseconds: Math.max(0, now - startedAt), bytes: { fromClient: fromClientBytes, toClient: toClientBytes },
+  })}\n`;
+}
 
-  constructor(options: AccessLogOptions, file: FileHandle) {
-    this.#options = options;
-    this.#file = file;
-  }
-
-  add(line: string): void {
-    const bytes = Buffer.byteLength(line);
-    if (this.#waitingBytes + bytes > this.#options.limits.accessLogQueueBytesMax) {
-      this.#drop(1);
-      return;
-    }
-    this.#waiting.push(line);
-    this.#waitingBytes += bytes;
-    this.#writing ??= this.#drain();
-  }
-
-  async reopen(): Promise<void> {
-    const next = await open(this.#options.path, 'a', fileMode);
-    await this.#writing;
-    const old = this.#file;
-    this.#file = next;
-    await old.close();
-  }
-
-  async close(): Promise<void> {
-    while (this.#writing !== null) await this.#writing;
-    await this.#file.close();
-  }
-
-  /** Never rejects: a full disk must not end a flow. */
-  async #drain(): Promise<void> {
-    // Lines of sessions that end in the same turn of the event loop go out in one write.
-    await new Promise((resolve) => setImmediate(resolve));
-    while (this.#waiting.length > 0) {
-      const { lines, bytes } = this.#takeBatch();
-      try {
-        await this.#file.appendFile(this.#torn ? `\n${lines.join('')}` : lines.join(''));
-        this.#torn = false;
-      } catch (caught) {
-        this.#torn = true;
-        this.#drop(lines.length);
-        this.#options.log.error({ error: caught, path: this.#options.path }, 'the access log cannot be written');
-      }
-      this.#waitingBytes -= bytes;
-    }
-    this.#writing = null;
-    if (this.#dropped > 0) this.#options.log.warn({ lines: this.#dropped }, 'access log lines were dropped: the disk is too slow or full');
-    this.#dropped = 0;
-  }
-
-  #takeBatch(): { lines: string[]; bytes: number } {
-    let bytes = 0;
-    let count = 0;
-    for (const line of this.#waiting) {
-      if (count > 0 && bytes + line.length > batchCharactersMax) break;
-      bytes += Buffer.byteLength(line);
-      count += 1;
-    }
-    return { lines: this.#waiting.splice(0, count), bytes };
-  }
-
-  #drop(lines: number): void {
-    this.#dropped += lines;
-    this.#options.meter.add('limits_hit_total', ['accessLogQueueBytesMax'], lines);
-  }
+/** What a target says of the path, without scheme, authority (it may hold a password), query and fragment; null for CONNECT's and for none. */
+function pathOf(target: string): string | null {
+  const path = target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '').replace(/[?#].*$/s, '');
+  if (path === '*' || path.startsWith('/')) return path;
+  return path === '' && target !== '' ? '/' : null;
 }

@@ -10,7 +10,8 @@ import type { Seen } from '../unit/http/messages.ts';
 import { askLlhttp, generate, seeded } from './http-llhttp.ts';
 import type { OracleAnswer } from './http-llhttp.ts';
 
-const streams = Number(process.env.SALLYPORT_FUZZ_MESSAGES ?? 60_000);
+const shareOfCi = 60_000;
+const streams = Number(process.env.SALLYPORT_FUZZ_MESSAGES ?? shareOfCi);
 const seed = Number(process.env.SALLYPORT_FUZZ_SEED ?? 20_240_601);
 
 /** llhttp refuses and we do not: its code, and why we are right to go on. */
@@ -74,7 +75,8 @@ function difference(kind: 'request' | 'response', ours: Seen, theirs: OracleAnsw
 describe.each(['request', 'response'] as const)('%s streams', (kind) => {
   test('are framed as llhttp frames them, or refused', () => {
     const random = seeded(seed + (kind === 'request' ? 0 : 1));
-    const counts = { both: 0, neither: 0, onlyUs: 0, onlyThem: 0 };
+    const counts = { messages: 0, both: 0, neither: 0, onlyUs: 0, onlyThem: 0 };
+    const reasons = new Map<string, number>();
     for (let index = 0; index < streams; index += 1) {
       const bytes = generate(kind, random);
       const ours = readStream(kind, [bytes]);
@@ -83,8 +85,13 @@ describe.each(['request', 'response'] as const)('%s streams', (kind) => {
       const unspoken = ours.why !== null && theirs.refused === null && !weRefuse.has(ours.why);
       const found = difference(kind, ours, unspoken ? askLlhttp(kind, Buffer.concat([bytes, latin1('\r\n\r\n')])) : theirs);
       if (found !== null) expect.fail(`${found}\nstream ${String(index)}: ${JSON.stringify(bytes.toString('latin1'))}`);
-      counts[ours.why === null ? (theirs.refused === null ? 'both' : 'onlyUs') : theirs.refused === null ? 'onlyThem' : 'neither'] += 1;
+      const outcome = ours.why === null ? (theirs.refused === null ? 'both' : 'onlyUs') : theirs.refused === null ? 'onlyThem' : 'neither';
+      counts[outcome] += 1;
+      counts.messages += Math.max(ours.messages.length, theirs.messages.length, 1);
+      const reason = outcome === 'onlyUs' ? `llhttp refuses: ${String(theirs.refused)}` : outcome === 'onlyThem' ? `we refuse: ${String(ours.why)}` : null;
+      if (reason !== null) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
     }
+    if (streams > shareOfCi) console.log(JSON.stringify({ kind, seed, streams, counts, reasons: Object.fromEntries([...reasons].toSorted(([, one], [, other]) => other - one)) }, null, 1));
     // The generator is worth its time only while each outcome occurs.
     expect(counts.both).toBeGreaterThan(streams / 10);
     expect(counts.neither).toBeGreaterThan(streams / 20);

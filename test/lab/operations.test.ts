@@ -236,7 +236,7 @@ while True: print(manager.recv(4096).decode().replace("\\n", " "), flush=True)`;
       const log = join(first.stateFolder, 'access.jsonl');
       const config = join(host.folder, 'logrotate.conf');
       writeFileSync(config, example('logrotate/sallyport', {
-        '/var/lib/sallyport/access.jsonl': log, 'su sallyport sallyport': 'su root root', 'systemctl kill --kill-whom=main --signal=USR2 sallyport.service': `kill -USR2 ${program.pid}`,
+        '/var/lib/sallyport/access.jsonl': log, '/var/lib/sallyport/requests.jsonl': join(first.stateFolder, 'requests.jsonl'), 'su sallyport sallyport': 'su root root', 'systemctl kill --kill-whom=main --signal=USR2 sallyport.service': `kill -USR2 ${program.pid}`,
       }), { mode: 0o644 });
       const before = first.accessLog().length;
       let visits = 0;

@@ -20,7 +20,7 @@ describe('schemaFaults', () => {
   });
   it('hints at the key that was meant, else lists the known ones', () => {
     expect(problems({ services, polcy: {} })).toEqual(['polcy: unknown key; did you mean policy?']);
-    expect(problems({ services, logging: { nothingLikeIt: 1 } })).toEqual(['logging.nothingLikeIt: unknown key; known: level, access']);
+    expect(problems({ services, logging: { nothingLikeIt: 1 } })).toEqual(['logging.nothingLikeIt: unknown key; known: level, access, requests']);
     expect(problems({ services: [{ ...services[0], zzzzzzz: 1 }] })[0]).toContain('known: acquire, to, source, detectProtocol');
   });
   it('cuts long values', () => expect(problems({ services, workers: 'x'.repeat(500) })[0]?.length).toBeLessThan(200));

@@ -116,7 +116,7 @@ describe('a good config', () => {
       state: '/var/lib/sallyport', workers: 'auto', tunnelOnError: false, admin: { listen: { host: '127.0.0.1', port: 9090 }, tokenFile: '/var/lib/sallyport/admin.token' },
       issuer: { cert: '/var/lib/sallyport/ca.pem', key: '/var/lib/sallyport/ca.key', leafKey: 'auto', crl: { enabled: true, host: 'auto', days: 30, listen: { host: '::', port: 9080 } }, ocsp: { enabled: true, staple: true } },
       learned: { enabled: false, failures: 3, within: 600_000, ttl: 43_200_000 }, upstream: { ca: 'system', extraCa: [], minVersion: 'TLSv1.2', proxy: null, allowLocal: false },
-      logging: { level: 'info', access: 'off' }, capture: { keylog: 'off', pcap: 'off' },
+      logging: { level: 'info', access: 'off', requests: 'off' }, capture: { keylog: 'off', pcap: 'off' },
     });
     expect(config.services[0]).toMatchObject({ acquire: 'redirect', to: null, detectProtocol: true, listen: { host: '::', port: 8443 }, limits: {}, auth: null, intercept: null });
     expect(config.limits.relayIdleMs).toBe(3_600_000);
@@ -163,9 +163,9 @@ limits:   { sessionsMax: 5 }
     expect(config.policy.protocol[0]?.when).toEqual({ tls: ['intercepted'], not: { protocol: ['https', 'sips', 'ms-turn'] } });
   });
   it('resolves the operator\'s files at the config, the gateway\'s own at state', () => {
-    const config = good(`state: data\nupstream: { extraCa: [root.pem, /abs.pem], ca: roots.pem }\nlogging: { access: access.jsonl }\nissuers: { lab: { cert: a.pem, key: k.pem } }\npolicy: { ssl: [{ when: { file: names.txt, not: { file: [more.txt] } }, then: tunnel }] }\n${service}`, 'etc/x.yaml');
+    const config = good(`state: data\nupstream: { extraCa: [root.pem, /abs.pem], ca: roots.pem }\nlogging: { access: access.jsonl, requests: requests.jsonl }\nissuers: { lab: { cert: a.pem, key: k.pem } }\npolicy: { ssl: [{ when: { file: names.txt, not: { file: [more.txt] } }, then: tunnel }] }\n${service}`, 'etc/x.yaml');
     const etc = resolve('etc');
-    expect([config.state, config.issuer.cert, config.logging.access]).toEqual([`${etc}/data`, `${etc}/data/ca.pem`, `${etc}/data/access.jsonl`]);
+    expect([config.state, config.issuer.cert, config.logging.access, config.logging.requests]).toEqual([`${etc}/data`, `${etc}/data/ca.pem`, `${etc}/data/access.jsonl`, `${etc}/data/requests.jsonl`]);
     expect([config.upstream.extraCa, config.upstream.ca, config.issuers.lab?.key]).toEqual([[`${etc}/root.pem`, '/abs.pem'], `${etc}/roots.pem`, `${etc}/k.pem`]);
     expect(config.policy.ssl[0]?.when).toEqual({ file: [`${etc}/names.txt`], not: { file: [`${etc}/more.txt`] } });
   });

@@ -57,6 +57,7 @@ export async function startProxy(options: ProxyOptions = {}): Promise<Proxy> {
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.revocationHost === undefined ? {} : { revocationHost: options.revocationHost }),
     ...(options.http === undefined ? {} : { http: options.http }),
+    ...(options.logged === undefined ? {} : { logged: options.logged }),
     count: (name, labels) => counted.push([name, ...labels].join(' ')),
   });
   const deps: EntryDeps = {

@@ -1,3 +1,4 @@
+import type { EndedRequest } from '../../../src/core/flow.ts';
 import { describe, expect, it } from 'vitest';
 import { FlowError } from '../../../src/core/errors.ts';
 import { bodyOf, closing, originWith, proxyWith, rawOrigin, whole } from './forward-support.ts';
@@ -34,9 +35,15 @@ describe('requests in absolute form', () => {
     const origin = await originWith((message, response) => {
       void bodyOf(message).then((body) => response.end(`${message.headers['content-length'] ?? message.headers['transfer-encoding'] ?? ''} ${body.toString()} done`));
     });
-    const proxy = await proxyWith();
+    const logged: EndedRequest[] = [];
+    const proxy = await proxyWith({ logged: (request) => logged.push(request) });
     const head = `POST http://a.test:${origin.port}/ HTTP/1.1\r\nHost: a.test\r\n`;
-    expect(await proxy.ask(`${head}Content-Length: 5\r\n\r\nhello`, whole)).toContain('5 hello done');
+    const sent = `${head}Content-Length: 5\r\n\r\nhello`;
+    const answer = await proxy.ask(sent, whole);
+    expect(answer).toContain('5 hello done');
+    await expect.poll(() => logged).toMatchObject([
+      { method: 'POST', host: `a.test:${String(origin.port)}`, target: `http://a.test:${String(origin.port)}/`, status: 200, fromClientBytes: sent.length, toClientBytes: answer.length },
+    ]);
     // A body that is whole when its head is sent has a length by then.
     expect(await proxy.ask(`${head}Transfer-Encoding: chunked\r\n\r\n3;a="\\"x"\r\nhel\r\n2\r\nlo\r\n0\r\nX-Trailer: 1\r\n\r\n`, whole)).toContain('5 hello done');
     const slow = await connect(proxy.port);

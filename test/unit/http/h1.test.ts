@@ -5,6 +5,7 @@ import net from 'node:net';
 import type { Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { FlowError } from '../../../src/core/errors.ts';
+import type { EndedRequest } from '../../../src/core/flow.ts';
 import { exchangeHttp1 } from '../../../src/http/h1.ts';
 import { connect, listen, receive, startGateway, startRawOrigin, until } from './harness.ts';
 import type { Gateway, GatewayOptions } from './harness.ts';
@@ -78,6 +79,27 @@ describe('a connection', () => {
     expect(gateway.sessions[0]?.details.http).toMatchObject({ requests: 6, method: 'POST', status: 200, upgraded: null });
     expect(counted.filter((line) => line === 'http_requests_total https,GET,2xx')).toHaveLength(5);
     expect(counted.filter((line) => line === 'http_request_seconds https')).toHaveLength(6);
+  });
+
+  test('tells of each request how much it was, to the byte', async () => {
+    const logged: EndedRequest[] = [];
+    const get = 'GET /a?b HTTP/1.1\r\nHost: one\r\n\r\n';
+    const post = 'POST /c HTTP/1.1\r\nHost: two\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nT: u\r\n\r\n';
+    const denied = 'GET /no HTTP/1.1\r\nHost: three\r\nConnection: close\r\n\r\n';
+    const answers = ['HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfour', 'HTTP/1.1 204 No Content\r\n\r\n'];
+    const origin = await startRawOrigin(answers.join(''), (text) => text.length === get.length + post.length);
+    closers.push(origin.close);
+    const gateway = await gatewayTo(origin.port, {
+      logged: (request) => logged.push(request), http: ({ path }) => (path === '/no' ? { action: 'deny', rule: 'http/1', status: null } : { action: 'allow', rule: 'http/2', status: null }),
+    });
+    const text = await raw(gateway.port, get + post + denied);
+    expect(text.startsWith(answers.join(''))).toBe(true);
+    const page = text.length - answers.join('').length;
+    expect(logged.map(({ method, host, target, status, fromClientBytes, toClientBytes }) => [method, host, target, status, fromClientBytes, toClientBytes])).toEqual([
+      ['GET', 'one', '/a?b', 200, get.length, answers[0]?.length],
+      ['POST', 'two', '/c', 204, post.length, answers[1]?.length],
+      ['GET', 'three', '/no', 403, denied.length, page],
+    ]);
   });
 
   test('keeps pipelined requests in order', async () => {

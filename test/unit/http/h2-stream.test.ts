@@ -52,5 +52,7 @@ test('a bridged request tells once how it ended', async () => {
   const hanging = session.request({ ':path': '/hang' });
   hanging.on('error', () => {});
   setTimeout(() => hanging.close(http2.constants.NGHTTP2_CANCEL), 30);
-  await expect.poll(() => ends).toEqual([{ status: 204, resetByClient: false }, { status: 0, resetByClient: true }]);
+  await expect.poll(() => ends).toEqual([
+    { status: 204, resetByClient: false, fromClientBytes: 0, toClientBytes: 0 }, { status: 0, resetByClient: true, fromClientBytes: 0, toClientBytes: 0 },
+  ]);
 });

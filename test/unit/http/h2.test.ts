@@ -5,6 +5,7 @@ import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, Server
 import net from 'node:net';
 import type { Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
+import type { EndedRequest } from '../../../src/core/flow.ts';
 import { exchangeHttp2, refuseHttp2 } from '../../../src/http/h2.ts';
 import { connect, listen, startGateway, until } from './harness.ts';
 import type { Gateway, GatewayOptions } from './harness.ts';
@@ -92,7 +93,8 @@ describe('requests', () => {
       });
     });
     const counted: string[] = [];
-    const gateway = await gatewayTo(port, { count: (name, labels) => counted.push(`${name} ${labels.join(',')}`) });
+    const logged: EndedRequest[] = [];
+    const gateway = await gatewayTo(port, { count: (name, labels) => counted.push(`${name} ${labels.join(',')}`), logged: (request) => logged.push(request) });
     const session = clientOf(gateway.port);
     const stream = session.request([':method', 'POST', ':path', '/x?y', ':scheme', 'https', ':authority', 'site.example', 'x-z', '1', 'cookie', 'a=1', 'x-z', '2'], { endStream: false });
     const answer = settle(stream);
@@ -105,6 +107,9 @@ describe('requests', () => {
     expect(await gateway.ended()).toBe('done');
     expect(gateway.sessions[0]?.details.http).toMatchObject({ requests: 2, method: 'GET', host: 'site.example:80' });
     expect(counted).toContain('http_requests_total https,POST,2xx');
+    expect(logged).toMatchObject([
+      { method: 'POST', host: 'site.example', target: '/x?y', status: 201, fromClientBytes: 5, toClientBytes: 9 }, { method: 'GET', status: 201, fromClientBytes: 0, toClientBytes: 4 },
+    ]);
   });
 
   test('reads what detection has put back', async () => {

@@ -3,7 +3,7 @@
 import net from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { FlowError } from '../../../src/core/errors.ts';
-import type { Deps, Flow, Handled } from '../../../src/core/flow.ts';
+import type { Deps, EndedRequest, Flow, Handled } from '../../../src/core/flow.ts';
 import type { Session } from '../../../src/core/session.ts';
 import type { HttpFacts, RequestVerdict } from '../../../src/core/verdicts.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
@@ -19,6 +19,8 @@ export interface DepsOptions {
   readonly tunnelled?: string;
   readonly dial?: () => Promise<Socket>;
   readonly count?: (name: MeterName, labels: readonly string[]) => void;
+  /** Gets each request that has ended. */
+  readonly logged?: (request: EndedRequest) => void;
 }
 
 /** Deps with a policy of one function; everything a handler of HTTP must not ask for throws. */
@@ -52,6 +54,7 @@ export function depsFor(options: DepsOptions = {}): Deps {
     },
     trust: { minVersion: 'TLSv1.2', roots: [] },
     protocolChanged: never,
+    requestLog: { write: (_session, request) => options.logged?.(request) },
     noteRefusal: never,
     noteAccepted: never,
   };

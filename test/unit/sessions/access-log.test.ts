@@ -1,10 +1,10 @@
-import { mkdtemp, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { silentLogger } from '../../../src/core/log.ts';
-import { accessLine, openAccessLog } from '../../../src/sessions/access-log.ts';
+import { accessLine, openAccessLog, openRequestLog, requestLine } from '../../../src/sessions/access-log.ts';
 import { init, live, recordingMeter, testTable } from './support.ts';
 
 let folder = '';
@@ -38,63 +38,41 @@ describe('the access log', () => {
     const session = table.open(init(), live());
     expect(Object.keys(JSON.parse(accessLine(session)) as object).sort()).toEqual(['time', ...Object.keys(session)].sort());
   });
+});
 
-  it('goes on in a new file after reopen, without losing a line', async () => {
-    const log = await openAccessLog(options());
-    const { table } = testTable();
-    const session = table.open(init(), live());
-    for (let count = 0; count < 200; count += 1) {
-      log.write(session);
-      if (count === 100) {
-        await rename(join(folder, 'access.jsonl'), join(folder, 'access.jsonl.1'));
-        await log.reopen();
-      }
-    }
+describe('the request log', () => {
+  const request = { method: 'GET', host: 'a.example:8443', target: '/a/b?secret=1', status: 200, startedAt: 1_000, fromClientBytes: 80, toClientBytes: 1_234 };
+  const { table } = testTable();
+  const session = table.open(init({ user: 'ann' }), live());
+  const told = (changes: Partial<typeof request> = {}, textMax = 256): Record<string, unknown> => {
+    const line: Record<string, unknown> = JSON.parse(requestLine(session, { ...request, ...changes }, 1_250, textMax));
+    return line;
+  };
+
+  it('tells whose request it was, what was asked and answered, how much and how long', () => {
+    expect(told()).toEqual({
+      time: '1970-01-01T00:00:01.250Z', session: session.id, service: 'https', protocol: session.protocol, client: session.client, user: 'ann', rule: null,
+      method: 'GET', host: 'a.example:8443', path: '/a/b', status: 200, milliseconds: 250, bytes: { fromClient: 80, toClient: 1_234 },
+    });
+    expect(told({ status: 0 })).toMatchObject({ status: null });
+  });
+
+  it.each([
+    ['/x?y', '/x'], ['/x#y', '/x'], ['http://u:p@a/x?y', '/x'], ['http://u:p@a?y', '/'], ['HTTP://a', '/'], ['*', '*'], ['a:443', null], ['', null], ['/a?b\n?c', '/a'],
+  ])('of the target %j the path %j', (target, path) => {
+    expect(told({ target }).path).toBe(path);
+  });
+
+  it('cuts long texts', () => {
+    expect(told({ method: 'X'.repeat(99), host: 'h'.repeat(99), target: `/${'p'.repeat(99)}` }, 10)).toMatchObject({ method: 'X'.repeat(10), host: 'h'.repeat(10), path: `/${'p'.repeat(9)}` });
+  });
+
+  it('is a file of such lines', async () => {
+    const log = await openRequestLog({ ...options(), clock: () => 1_250 });
+    log.write(session, request);
+    await log.reopen();
+    log.write(session, request);
     await log.close();
-    const lines = await Promise.all(['access.jsonl', 'access.jsonl.1'].map(async (name) => (await readFile(join(folder, name), 'utf8')).split('\n').length - 1));
-    expect(lines).toEqual([99, 101]);
-  });
-
-  it('drops and counts what waits beyond its bound', async () => {
-    const { table } = testTable();
-    const session = table.open(init(), live());
-    const lineBytes = Buffer.byteLength(accessLine(session));
-    const setUp = options(limitsWith({ accessLogQueueBytesMax: lineBytes * 10 }));
-    const log = await openAccessLog(setUp);
-    for (let count = 0; count < 25; count += 1) log.write(session);
-    await log.close();
-    expect((await readFile(setUp.path, 'utf8')).split('\n').length - 1).toBe(10);
-    expect(setUp.meter.sums.get('limits_hit_total{accessLogQueueBytesMax}')).toBe(15);
-  });
-
-  it('survives a full disk: lines are counted as dropped, nothing throws', async () => {
-    const setUp = { ...options(), path: '/dev/full' };
-    const log = await openAccessLog(setUp);
-    const { table } = testTable();
-    log.write(table.open(init(), live()));
-    await log.close();
-    expect(setUp.meter.sums.get('limits_hit_total{accessLogQueueBytesMax}')).toBe(1);
-  });
-
-  it('rejects when the file cannot be opened', async () => {
-    await expect(openAccessLog({ ...options(), path: join(folder, 'missing', 'x') })).rejects.toMatchObject({ code: 'ENOENT' });
-  });
-
-  it('lines of two writers on one file do not mix', async () => {
-    const logs = [await openAccessLog(options()), await openAccessLog(options())];
-    const { table } = testTable();
-    const session = table.open(init({ sni: 'x'.repeat(2_000) }), live());
-    for (let round = 0; round < 20; round += 1) {
-      for (const log of logs) for (let count = 0; count < 40; count += 1) log.write(session);
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    await Promise.all(logs.map((log) => log.close()));
-    const file = await open(join(folder, 'access.jsonl'));
-    let lines = 0;
-    for await (const line of file.readLines()) {
-      JSON.parse(line);
-      lines += 1;
-    }
-    expect(lines).toBe(1_600);
+    expect(await readFile(join(folder, 'access.jsonl'), 'utf8')).toBe(requestLine(session, request, 1_250, 256).repeat(2));
   });
 });

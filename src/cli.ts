@@ -7,6 +7,7 @@ const commands: Readonly<Record<string, { readonly about: string; run(args: stri
   check: { about: 'validate config and policy: check -c FILE', run: async (args) => (await import('./commands/check.ts')).run(args, process.stdout) },
   explain: { about: 'the verdict at every stage and why: explain -c FILE --dst IP:PORT [--sni NAME ...]', run: async (args) => (await import('./commands/explain.ts')).run(args, process.stdout) },
   sessions: { about: 'list or end sessions: sessions [FILTER] [--json] [--watch] | sessions kill ID', run: async (args) => (await import('./commands/with-config.ts')).runSessions(args) },
+  learned: { about: 'learned bypasses: learned [--json] | learned clear (CLIENT | NAME | KEY | --all)', run: async (args) => (await import('./commands/with-config.ts')).runLearned(args) },
   ca: { about: 'the issuer: ca show|export [--der]|import --cert F --key F|new|revoke SERIAL|HOST', run: async (args) => (await import('./commands/with-config.ts')).runCa(args) },
   net: { about: 'nftables rules: net show|apply|remove -c FILE', run: async (args) => (await import('./commands/with-config.ts')).runNet(args) },
   doctor: { about: 'check everything the gateway needs: doctor -c FILE', run: async (args) => (await import('./commands/with-config.ts')).runDoctor(args) },

@@ -8,14 +8,20 @@ import { labConfig, labRules } from './support/config.ts';
 import { curlWith } from './support/explicit.ts';
 import { address, type ServerName } from './support/names.ts';
 import { greeting, startNginx } from './support/peers/nginx.ts';
+import { startServers } from './support/peers/small.ts';
+import { repository, sallyport } from './support/rules.ts';
 import { gatewayFor, labFile } from './support/suite.ts';
 
 const failures = 3;
 /** What curl ends with when the key is another one, and when it cannot verify the chain. */
 const pinMissed = 90;
 
+/** Servers whose certificate is good, and which then fail in one way or another: before a byte, with a FIN, or on the first request. */
+const flapping = [['openssl', 'resets-at-once'], ['sip', 'ends-at-once'], ['echo', 'resets']] as const;
+
 labFile('learned bypasses', async ({ lab, certificates }) => {
   await startNginx(lab.server, certificates);
+  await startServers(lab.server, flapping.map(([server, kind]) => ({ name: kind, host: address(server).v4, port: 443, kind, ...certificates.server })));
 }, (file) => {
   const pin = async (): Promise<string> => {
     const { client } = file.lab;
@@ -96,6 +102,32 @@ labFile('learned bypasses', async ({ lab, certificates }) => {
         await pinned('wrong-name');
       }
       expect((await learned()).bypasses).toEqual([]);
+    });
+
+    it.each(flapping)('flapping upstreams never create an entry: %s %s, with TLS 1.2 and 1.3', async (server) => {
+      await forget('');
+      for (let round = 0; round <= failures; round += 1) {
+        for (const version of [['--tls-max', '1.2'], ['--tlsv1.3']]) {
+          for (const http of ['--http1.1', '--http2']) {
+            const { result, sessions } = await at.gateway.during(() => curlWith(file.lab.client, ['-4', '--cacert', at.gateway.caFile, ...version, http, `https://${address(server).name}/`]));
+            expect(result.code).not.toBe(0);
+            expect(sessions.map(({ error }) => error)).not.toContainEqual(expect.stringMatching(/^CLIENT_(?:REJECTED|LEFT)/));
+          }
+        }
+        // A client that says nothing until the server has: it leaves because the server did.
+        await at.gateway.during(() => file.lab.client.run(['openssl', 's_client', '-connect', `${address(server).v4}:443`, '-servername', address(server).name, '-CAfile', at.gateway.caFile], { input: '' }));
+      }
+      expect((await learned()).bypasses).toEqual([]);
+    });
+
+    it('the command line lists and forgets them', async () => {
+      await forget('');
+      for (let round = 0; round < failures; round += 1) await pinned('https');
+      const command = (...words: string[]) => file.lab.gateway.run([...sallyport, 'learned', '-c', at.gateway.configFile, ...words], { cwd: repository });
+      expect((await command()).stdout).toMatch(new RegExp(`^10\\.77\\.1\\.2 +${address('https').name} .* ${failures} `, 'm'));
+      expect(await command('clear', address('https').name)).toMatchObject({ code: 0, stdout: 'forgotten: 1\n' });
+      expect((await command()).stdout).toBe('nothing is bypassed\n');
+      expect((await pinned('https')).result.code).toBe(pinMissed);
     });
 
     it('what was learned is in the state folder', async () => {

@@ -14,7 +14,9 @@ export type ServerKind =
   | 'silent' // accepts and never sends a byte
   | 'refuses-tls' // answers any first bytes in plain text and closes
   | 'alerts' // answers any first bytes with a fatal TLS alert and closes
-  | 'resets'; // resets the connection on the first bytes
+  | 'resets' // resets the connection on the first bytes
+  | 'resets-at-once' // resets it before any byte (inside TLS: right after the handshake)
+  | 'ends-at-once'; // ends its side before any byte, and the connection when the client has ended
 
 export interface ServerSpec {
   readonly name: string;
@@ -94,6 +96,8 @@ function serve(spec: ServerSpec, socket: Socket): void {
         socket.resetAndDestroy();
         break;
       case 'silent':
+      case 'resets-at-once':
+      case 'ends-at-once':
         break;
     }
   });
@@ -109,5 +113,7 @@ function serve(spec: ServerSpec, socket: Socket): void {
     };
     console.log(JSON.stringify(record));
   });
+  if (spec.kind === 'resets-at-once') socket.resetAndDestroy();
+  if (spec.kind === 'ends-at-once') socket.end();
   if (spec.kind === 'banner') send(Buffer.from(spec.text ?? '220 ready\r\n'));
 }

@@ -48,6 +48,11 @@ export async function startSmallServers(host: Host, tls: CertFiles): Promise<Sma
     { name: 'resets', host: v4('silent'), port: 4443, kind: 'resets' },
     { name: 'silent', host: v4('silent'), port: 443, kind: 'silent' },
   ];
+  return await startServers(host, specs);
+}
+
+/** Exactly these servers. */
+export async function startServers(host: Host, specs: readonly ServerSpec[]): Promise<SmallServers> {
   const command = [process.execPath, join(folder, 'servers.ts'), JSON.stringify(specs)];
   return new SmallServers(await host.spawn('small-servers', command, { says: /^ready$/m, readyMs: 20_000 }));
 }

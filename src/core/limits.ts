@@ -60,6 +60,10 @@ export const limitTable = {
   clientCertAlertWaitMs: ms(300, 10, 1 * minute, 'TLS 1.3: wait for the alert of a server that requires a client certificate before the client is answered.'),
   clientSilentLeaveMs: ms(3 * second, 0, 1 * minute, 'A client that closes without a byte this soon after the handshake is taken to have refused the certificate.'),
   upstreamContextsMax: count(256, 8, 10_000, 'Cached secure contexts for upstream, one for each class of client offer.'),
+  serverSessionsMax: count(1_000, 0, 1_000_000, 'Servers whose TLS sessions are kept for resumption, for each name, offer and rule; about 4 KiB each. 0: none is ever resumed.'),
+  serverTicketsMax: count(8, 1, 1_000, 'TLS 1.3 tickets kept of one server: each serves one connection.'),
+  serverSessionBytesMax: bytes(8 * kiB, 512, 64 * kiB, 'One TLS session of a server, its certificate included; larger ones are not kept.'),
+  serverSessionMs: ms(1 * hour, 0, 7 * day, 'After this a server shows its certificate in a full handshake again. 0: none is ever resumed.'),
   ticketLifetimeMs: ms(2 * hour, 0, 7 * day, 'How long a client may resume.'),
 
   // Certificates

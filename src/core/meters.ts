@@ -19,6 +19,7 @@ export const meterTable = {
   session_duration_seconds: histogram(['protocol'], 'Length of ended sessions.'),
   handshake_seconds: histogram(['side'], 'TLS handshakes that succeeded, by side (client, upstream).'),
   handshake_failures_total: counter(['side', 'error'], 'TLS handshakes that failed.'),
+  handshakes_resumed_total: counter(['side'], 'TLS handshakes that resumed an earlier session, by side.'),
   detect_seconds: histogram([], 'Time from accept to a detected protocol.'),
   certificates_issued_total: counter(['key'], 'Emulated certificates made, by key type.'),
   certificate_cache_total: counter(['result'], 'Look-ups of emulated certificates: hit, miss, wait.'),

@@ -33,6 +33,8 @@ export interface TlsSide {
   version: string;
   cipher: string;
   alpn: string | null;
+  /** An earlier TLS session was resumed; absent after a full handshake. */
+  resumed?: true;
 }
 
 /** What is known of the TLS layers of a session. */

@@ -11,6 +11,8 @@ import type { ClientCertificate } from '../core/certificates.ts';
 import type { Limits } from '../core/limits.ts';
 import { alpnWire } from './offer.ts';
 import type { OfferClass } from './offer.ts';
+import { noResumption } from './server-sessions.ts';
+import type { Resumption } from './server-sessions.ts';
 import { suitesToOffer } from './suites.ts';
 
 export interface UpstreamOptions {
@@ -18,13 +20,18 @@ export interface UpstreamOptions {
   readonly alpn: readonly string[];
   readonly context: SecureContext;
   readonly limits: Limits;
+  /** What to offer the server for resumption, and where its sessions go. Absent: neither. */
+  readonly resumption?: Resumption;
   /** Takes the TLS secrets, as NSS key log lines. */
   readonly secrets?: ((line: Buffer) => void) | null;
 }
 
 export interface UpstreamTls {
   readonly socket: TLSSocket;
+  /** The server's, as its last full handshake showed it. */
   readonly certificate: X509Certificate;
+  /** The session was resumed: the server showed no certificate now. */
+  readonly resumed: boolean;
   /** OpenSSL's word on the chain, null when it is fine. The name is not judged here. */
   readonly chainError: string | null;
   /** Whether the server asked for a client certificate and goes on without one. A server that requires one rejects. */
@@ -38,17 +45,20 @@ export interface UpstreamTls {
  * UPSTREAM_WANTS_CLIENT_CERT; the socket is destroyed then. Certificates are reported, not refused.
  */
 export async function connectTls(raw: Socket, options: UpstreamOptions): Promise<UpstreamTls> {
+  const resumption = options.resumption ?? noResumption;
   const socket = connect({
     socket: raw,
     secureContext: options.context,
     ...(options.servername === null ? {} : { servername: options.servername }),
     ...(options.alpn.length === 0 ? {} : { ALPNProtocols: alpnWire(options.alpn) }),
     rejectUnauthorized: false,
+    ...(resumption.session === null ? {} : { session: resumption.session }),
     requestOCSP: true,
     // The name is judged in verify.ts, natively and more strictly.
     checkServerIdentity: () => undefined,
   });
   leaveOutLegacyCertificate(socket);
+  if (resumption !== noResumption) socket.on('session', (session: Buffer) => resumption.arrived(session));
   if (options.secrets) socket.on('keylog', options.secrets);
   // Whoever reads the socket listens too; this one covers the time between two readers, when an error must not be an uncaught one.
   socket.on('error', () => {});
@@ -58,10 +68,13 @@ export async function connectTls(raw: Socket, options: UpstreamOptions): Promise
     await secured(socket, raw, options.limits);
     const asked = sawCertificateRequest(socket);
     if (asked && socket.getProtocol() === 'TLSv1.3') await settledClientCert(socket, options.limits);
+    const shown = resumption.shown;
+    // Only of a session that was proven then: what the server showed is judged again with what is known now.
+    if (shown !== null && socket.isSessionReused()) return { socket, ...shown, resumed: true, offersClientCert: asked, staple };
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) throw new FlowError('UPSTREAM_CERT_INVALID', 'the server sent no certificate');
     const chainError = socket.authorizationError as unknown;
-    return { socket, certificate, chainError: chainError === null || chainError === undefined ? null : errorWord(chainError), offersClientCert: asked, staple };
+    return { socket, certificate, resumed: false, chainError: chainError === null || chainError === undefined ? null : errorWord(chainError), offersClientCert: asked, staple };
   } catch (caught) {
     socket.destroy();
     throw caught;

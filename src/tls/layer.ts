@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { FlowError } from '../core/errors.ts';
+import { errorTable, FlowError } from '../core/errors.ts';
 import type { CertificateProblem, LeafRequest, UpstreamTrust } from '../core/certificates.ts';
 import type { Deps, Flow, Handled, Refusal } from '../core/flow.ts';
 import type { CertificateVerdict, SslVerdict } from '../core/verdicts.ts';
@@ -15,9 +15,11 @@ import { connectTls, UpstreamContexts } from './connect.ts';
 import type { UpstreamTls } from './connect.ts';
 import { commonVersion, leafKeyFor, offerClass, shownOf, unlimited } from './offer.ts';
 import type { ShownTls } from './offer.ts';
+import { noResumption, ServerSessions } from './server-sessions.ts';
+import type { Resumption } from './server-sessions.ts';
 import { aes128GcmSha256 } from './suites.ts';
 import { UpstreamJudge } from './verify-upstream.ts';
-import { problemCodes } from './verify.ts';
+import { demandsStaple, problemCodes } from './verify.ts';
 
 /** What conduct hands over with a TLS layer. */
 export interface TlsFacts {
@@ -29,6 +31,12 @@ export interface TlsFacts {
 interface Trusted {
   readonly contexts: UpstreamContexts;
   readonly judge: UpstreamJudge;
+  readonly sessions: ServerSessions;
+}
+
+/** The server's side of a layer, and what becomes of the sessions it gives. */
+interface Upstream extends UpstreamTls {
+  readonly resumption: Resumption;
 }
 
 const trusted = new WeakMap<UpstreamTrust, Trusted>();
@@ -39,11 +47,12 @@ const trusted = new WeakMap<UpstreamTrust, Trusted>();
  */
 export async function openTls(flow: Flow, deps: Deps, { hello, verdict }: TlsFacts): Promise<Handled> {
   if (commonVersion(hello, verdict.clientMinVersion) === null) throw new FlowError('NO_COMMON_TLS', `client offers ${hello.maxVersion ?? 'no TLS'}`);
-  const upstream = await shakeUpstream(flow, deps, hello);
+  const upstream = await shakeUpstream(flow, deps, { hello, verdict });
   try {
     if (flow.upstream === null && tunnelsForOffer(upstream, verdict)) return ended(upstream, flow, deps, 'UPSTREAM_OFFERS_CLIENT_CERT');
     const problems = await problemsOf(upstream, flow, deps, { hello, verdict });
     noteUpstream(flow, upstream, problems);
+    keepSessions(upstream, problems);
     if (problems.length > 0) return await withProblems(flow, deps, { hello, verdict }, upstream, problems);
     if (verdict.action === 'intercept-on-exception') return ended(upstream, flow, deps, null);
     return await answerClient(flow, deps, { hello, verdict }, upstream, 'trusted');
@@ -53,23 +62,54 @@ export async function openTls(flow: Flow, deps: Deps, { hello, verdict }: TlsFac
   }
 }
 
-async function shakeUpstream(flow: Flow, deps: Deps, hello: ClientHello): Promise<UpstreamTls> {
+async function shakeUpstream(flow: Flow, deps: Deps, facts: TlsFacts): Promise<Upstream> {
   const startedAt = performance.now();
-  // Inside an outer layer (TLS in a CONNECT, TLS in TLS) the server is at the end of that layer.
-  const raw = flow.upstream ?? (await deps.dial(flow));
-  const shown = clientCertificateFor(deps.trust.clientCerts ?? [], hello.sni ?? flow.session.destination.host ?? flow.session.destination.ip);
   try {
-    const context = trustOf(deps).contexts.for(offerClass(hello, deps.trust.minVersion), hello.ciphers.includes(aes128GcmSha256), shown);
-    // No session is ever offered to a server: each handshake shows its certificate anew, and each is judged.
-    const connected = await connectTls(raw, { servername: hello.sni, alpn: hello.alpn, context, limits: deps.limits, secrets: deps.recorder?.secrets(flow.session) ?? null });
-    // Where the gateway shows a certificate of its own, the server has what it asked for.
-    const upstream = shown === null ? connected : { ...connected, offersClientCert: false };
+    const upstream = await shaken(flow, deps, facts);
     deps.meter.observe('handshake_seconds', ['upstream'], (performance.now() - startedAt) / 1000);
+    if (upstream.resumed) deps.meter.add('handshakes_resumed_total', ['upstream']);
     return upstream;
   } catch (caught) {
+    // That of a dial is none.
+    if (caught instanceof FlowError && errorTable[caught.code].stage === 'dial') throw caught;
     deps.meter.add('handshake_failures_total', ['upstream', caught instanceof FlowError ? caught.code : 'INTERNAL']);
     throw caught;
   }
+}
+
+async function shaken(flow: Flow, deps: Deps, { hello, verdict }: TlsFacts): Promise<Upstream> {
+  // Inside an outer layer (TLS in a CONNECT, TLS in TLS) the server is at the end of that layer.
+  const raw = flow.upstream ?? (await deps.dial(flow));
+  const { contexts, sessions } = trustOf(deps);
+  const shown = clientCertificateFor(deps.trust.clientCerts ?? [], hello.sni ?? flow.session.destination.host ?? flow.session.destination.ip);
+  const offer = offerClass(hello, deps.trust.minVersion);
+  const quick = hello.ciphers.includes(aes128GcmSha256);
+  const options = { servername: hello.sni, alpn: hello.alpn, context: contexts.for(offer, quick, shown), limits: deps.limits, secrets: deps.recorder?.secrets(flow.session) ?? null };
+  // A server that knows the gateway by a certificate is shown it each time, and what is behind an outer layer has no address of its own.
+  if (flow.upstream !== null || shown !== null) {
+    const connected = await connectTls(raw, options);
+    // Where the gateway shows a certificate of its own, the server has what it asked for.
+    return { ...connected, offersClientCert: shown === null && connected.offersClientCert, resumption: noResumption };
+  }
+  // The local address too: where clients keep theirs, no server sees one client's session come from another.
+  const key = [raw.localAddress, raw.remoteAddress, raw.remotePort, flow.session.destination.ip, flow.session.destination.host, hello.sni, hello.alpn.join(), offer.key, quick, verdict.rule, verdict.revocation].join('\n');
+  const resumption = sessions.begin(key);
+  try {
+    return { ...await connectTls(raw, { ...options, resumption }), resumption };
+  } catch (caught) {
+    // Nothing was said to the client yet: a server that stumbles over an old session is asked again without one.
+    if (resumption.session === null) throw caught;
+    resumption.drop();
+    if (flow.client.destroyed || (caught instanceof FlowError && caught.code === 'UPSTREAM_TLS_TIMEOUT')) throw caught;
+    const again = sessions.begin(key);
+    return { ...await connectTls(await deps.dial(flow), { ...options, resumption: again }), resumption: again };
+  }
+}
+
+/** A session is kept only of a server that nothing is wrong with, that did not ask who we are, and whose certificate may be shown without a staple. */
+function keepSessions({ resumption, resumed, certificate, chainError, offersClientCert, socket }: Upstream, problems: readonly CertificateProblem[]): void {
+  if (problems.length > 0 || offersClientCert || demandsStaple(certificate)) resumption.drop();
+  else resumption.proven(resumed ? null : { certificate, chainError }, socket.getProtocol() === 'TLSv1.3');
 }
 
 /** A merely offered client certificate is acted on only where the rule lists it. */
@@ -139,7 +179,9 @@ async function acceptClient(
   try {
     const client = await acceptTls(flow.client, leaf, { alpn, minVersion: facts.verdict.clientMinVersion, maxVersion, strongest, limits: deps.limits, secrets: deps.recorder?.secrets(flow.session) ?? null });
     deps.meter.observe('handshake_seconds', ['client'], (performance.now() - startedAt) / 1000);
-    flow.session.tls.client = { version: client.getProtocol() ?? '', cipher: client.getCipher().name, alpn };
+    const resumed = client.isSessionReused();
+    flow.session.tls.client = { version: client.getProtocol() ?? '', cipher: client.getCipher().name, alpn, ...(resumed ? { resumed } : {}) };
+    if (resumed) deps.meter.add('handshakes_resumed_total', ['client']);
     return client;
   } catch (caught) {
     deps.meter.add('handshake_failures_total', ['client', caught instanceof FlowError ? caught.code : 'INTERNAL']);
@@ -162,13 +204,16 @@ function noteUpstream({ session }: Flow, upstream: UpstreamTls, problems: readon
     alpn: typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : null,
     name: session.sni === null && session.destination.host === null ? 'unverified' : 'verified',
     problems,
+    ...(upstream.resumed ? { resumed: true } : {}),
   };
 }
 
 function trustOf(deps: Deps): Trusted {
   const known = trusted.get(deps.trust);
   if (known !== undefined) return known;
-  const made = { contexts: new UpstreamContexts(deps.limits), judge: new UpstreamJudge(deps.trust, deps.limits, () => deps.clock()) };
+  const judge = new UpstreamJudge(deps.trust, deps.limits, () => deps.clock());
+  const sessions = new ServerSessions(deps.limits, () => deps.clock(), (certificate) => judge.lastMs(certificate));
+  const made = { contexts: new UpstreamContexts(deps.limits), judge, sessions };
   trusted.set(deps.trust, made);
   return made;
 }

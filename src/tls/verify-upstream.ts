@@ -62,6 +62,13 @@ export class UpstreamJudge {
     return chase.end === 'untrusted' ? inOrder([...found.filter((problem) => problem !== 'incomplete'), 'untrusted']) : found;
   }
 
+  /** When the first certificate between a leaf and its root, both included, runs out. */
+  lastMs(leaf: X509Certificate): number {
+    const sent = sentChain(leaf);
+    const root = pathOf(sent, this.#anchors)?.root ?? null;
+    return Math.min(...[...sent, ...(root === null ? [] : [root])].map(({ validToDate }) => validToDate.getTime()));
+  }
+
   async #withRevocation(found: readonly CertificateProblem[], shown: ShownChain, chain: readonly X509Certificate[], mode: RevocationMode): Promise<readonly CertificateProblem[]> {
     const demanded = demandsStaple(shown.certificate);
     if ((mode === 'off' && !demanded) || found.some((problem) => unproven.has(problem))) return found;

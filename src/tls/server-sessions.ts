@@ -1,0 +1,146 @@
+// TLS sessions that servers gave us, kept so that the next connection to the same server may resume. One is kept only once the certificate
+// of its full handshake was judged faultless, with that certificate, so that each use is judged anew; it never crosses keys.
+
+import type { X509Certificate } from 'node:crypto';
+import type { Limits } from '../core/limits.ts';
+
+/** What the server showed in its full handshake. */
+export interface ShownIdentity {
+  readonly certificate: X509Certificate;
+  readonly chainError: string | null;
+}
+
+/** One server under one name, offer and policy. */
+interface Kept {
+  readonly shown: ShownIdentity;
+  /** When the first certificate of the chain runs out: OpenSSL looks at these dates in full handshakes only. */
+  readonly lastMs: number;
+  /** When a full handshake is due again, whatever the server allows. */
+  readonly untilMs: number;
+  /** Newest last. */
+  readonly sessions: Buffer[];
+  /** TLS 1.3: a ticket is used once (RFC 8446, appendix C.4). */
+  readonly singleUse: boolean;
+}
+
+/** What one connection offers the server, and where the sessions go that the server gives it. */
+export interface Resumption {
+  /** To offer; null: a full handshake. */
+  readonly session: Buffer | null;
+  /** What the session's full handshake showed; null without one. */
+  readonly shown: ShownIdentity | null;
+  /** Takes a session the server gave on this connection; it waits until `proven` or is dropped. */
+  arrived(session: Buffer): void;
+  /** The server's certificate was judged faultless: `shown` by a full handshake, or null when the session was resumed. */
+  proven(shown: ShownIdentity | null, singleUse: boolean): void;
+  /** Keeps nothing of this connection, nor what its server gave before: it was refused, stumbled, or asks who we are. */
+  drop(): void;
+}
+
+/** Resumption for connections that must not have any. */
+export const noResumption: Resumption = { session: null, shown: null, arrived() {}, proven() {}, drop() {} };
+
+/** The sessions of one trust in force: gone with it on reload. Bounded by serverSessionsMax, serverTicketsMax and serverSessionBytesMax. */
+export class ServerSessions {
+  readonly #limits: Limits;
+  readonly #clock: () => number;
+  readonly #lastMs: (certificate: X509Certificate) => number;
+  readonly #kept = new Map<string, Kept>();
+
+  /** `lastMs`: when the first certificate of a chain runs out, its root included. */
+  constructor(limits: Limits, clock: () => number, lastMs: (certificate: X509Certificate) => number) {
+    this.#limits = limits;
+    this.#clock = clock;
+    this.#lastMs = lastMs;
+  }
+
+  get size(): number {
+    return this.#kept.size;
+  }
+
+  /** Begins a connection. `key` says everything that a session must not cross. */
+  begin(key: string): Resumption {
+    const { serverSessionsMax, serverSessionMs } = this.#limits;
+    if (serverSessionsMax === 0 || serverSessionMs === 0) return noResumption;
+    const kept = this.#current(key);
+    const session = kept === null ? null : ((kept.singleUse ? kept.sessions.pop() : kept.sessions.at(-1)) ?? null);
+    return new Attempt(this, key, session === null ? null : kept, session);
+  }
+
+  /** Forgets everything under a key. */
+  forget(key: string): void {
+    this.#kept.delete(key);
+  }
+
+  /** Where the sessions of a server go that has just shown `shown`. */
+  place(key: string, shown: ShownIdentity, singleUse: boolean): Kept {
+    const known = this.#current(key);
+    const same = known !== null && known.singleUse === singleUse && known.shown.certificate.raw.equals(shown.certificate.raw);
+    const lastMs = same ? known.lastMs : this.#lastMs(shown.certificate);
+    const untilMs = Math.min(this.#clock() + this.#limits.serverSessionMs, lastMs);
+    const kept: Kept = { shown: same ? known.shown : shown, lastMs, untilMs, sessions: same ? known.sessions : [], singleUse };
+    const oldest = this.#kept.keys().next();
+    if (!this.#kept.has(key) && this.#kept.size >= this.#limits.serverSessionsMax && oldest.done !== true) this.#kept.delete(oldest.value);
+    this.#kept.set(key, kept);
+    return kept;
+  }
+
+  /** Adds a session to a place that is still in force. */
+  add(key: string, kept: Kept, session: Buffer): void {
+    const current = this.#kept.get(key);
+    if (current === undefined || current.sessions !== kept.sessions || session.length > this.#limits.serverSessionBytesMax) return;
+    // The older ones are not worth more: the server may have forgotten them already.
+    while (kept.sessions.length > 0 && (!kept.singleUse || kept.sessions.length >= this.#limits.serverTicketsMax)) kept.sessions.shift();
+    kept.sessions.push(session);
+  }
+
+  #current(key: string): Kept | null {
+    const kept = this.#kept.get(key);
+    if (kept === undefined) return null;
+    if (this.#clock() < kept.untilMs) return kept;
+    this.#kept.delete(key);
+    return null;
+  }
+}
+
+class Attempt implements Resumption {
+  readonly session: Buffer | null;
+  readonly #sessions: ServerSessions;
+  readonly #key: string;
+  /** Where sessions go; null before the certificate was judged, and after `drop`. */
+  #kept: Kept | null = null;
+  readonly #from: Kept | null;
+  #waiting: Buffer[] | null = [];
+
+  constructor(sessions: ServerSessions, key: string, from: Kept | null, session: Buffer | null) {
+    this.#sessions = sessions;
+    this.#key = key;
+    this.#from = from;
+    this.session = session;
+  }
+
+  get shown(): ShownIdentity | null {
+    return this.#from?.shown ?? null;
+  }
+
+  arrived(session: Buffer): void {
+    if (this.#kept !== null) this.#sessions.add(this.#key, this.#kept, session);
+    else if (this.#waiting !== null && this.#waiting.length < waitingMax) this.#waiting.push(session);
+  }
+
+  proven(shown: ShownIdentity | null, singleUse: boolean): void {
+    const waiting = this.#waiting ?? [];
+    this.#waiting = null;
+    this.#kept = shown === null ? this.#from : this.#sessions.place(this.#key, shown, singleUse);
+    for (const session of waiting) this.arrived(session);
+  }
+
+  drop(): void {
+    this.#waiting = null;
+    this.#kept = null;
+    this.#sessions.forget(this.#key);
+  }
+}
+
+/** Sessions of one connection that wait for the judgement of its certificate; servers give one or two. */
+const waitingMax = 4;

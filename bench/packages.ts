@@ -11,6 +11,7 @@ export const benchPackages: Readonly<Record<string, string>> = {
   curl: '/usr/bin/curl',
   'nginx-light': '/usr/sbin/nginx',
   wrk: '/usr/bin/wrk',
+  'nghttp2-client': '/usr/bin/h2load',
   sslsplit: '/usr/bin/sslsplit',
   'squid-openssl': '/usr/lib/squid/security_file_certgen',
   mitmproxy: '/usr/bin/mitmdump',

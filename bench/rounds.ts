@@ -1,14 +1,15 @@
 // Runs the benches in interleaved rounds: each round measures every proxy once, one after the other, so that what the machine does
 // besides weighs on all. A failure of one proxy is its result, never the end of the run.
 
-import type { Bench, Effort, Measured } from './benches.ts';
-import { proveIntercepted } from './benches.ts';
-import type { Instance, Peer, StartOptions } from './peers/peer.ts';
+import type { Bench, Contestant, Effort, Measured } from './bench.ts';
+import { proveAnswer } from './clients.ts';
+import type { Instance, StartOptions } from './peers/peer.ts';
 import type { Site } from './site.ts';
 
 /** All rounds of one proxy in one bench; null where a round did not finish. */
 export interface PeerRounds {
   readonly peer: string;
+  readonly about: string;
   readonly rounds: (Measured | null)[];
   /** Why rounds did not finish, first reason. */
   failure: string | null;
@@ -19,40 +20,43 @@ export interface BenchRounds {
   readonly peers: readonly PeerRounds[];
 }
 
-export async function runBench(bench: Bench, peers: readonly Peer[], site: Site, effort: Effort, options: StartOptions, say: (line: string) => void): Promise<BenchRounds> {
-  const runs = peers.map((peer) => ({ peer, result: { peer: peer.name, rounds: [], failure: null } as PeerRounds, instance: null as Instance | null }));
+export async function runBench(bench: Bench, contestants: readonly Contestant[], site: Site, effort: Effort, options: StartOptions, say: (line: string) => void): Promise<BenchRounds> {
+  const runs = contestants.map((contestant): Run => ({
+    contestant, result: { peer: contestant.peer.name, about: contestant.peer.about, rounds: [], failure: null }, instance: null,
+  }));
   try {
     for (let round = 1; round <= effort.rounds; round += 1) {
       // Every other round the other way round: nobody always comes after the same neighbour.
       for (const run of round % 2 === 1 ? runs : runs.toReversed()) {
         const measured = await oneRound(bench, run, site, effort, options);
         const shown = measured === null ? `did not finish: ${run.result.failure ?? ''}` : `${measured.value.toFixed(measured.value >= 100 ? 0 : 3)} ${bench.unit}`;
-        say(`${bench.name} ${String(round)}/${String(effort.rounds)}  ${run.peer.name.padEnd(16)} ${shown}`);
+        say(`${bench.name} ${String(round)}/${String(effort.rounds)}  ${run.result.peer.padEnd(24)} ${shown}`);
       }
     }
   } finally {
-    for (const { instance } of runs) await instance?.program.stop();
+    for (const run of runs) await stop(run);
   }
   return { bench, peers: runs.map(({ result }) => result) };
 }
 
 interface Run {
-  readonly peer: Peer;
+  readonly contestant: Contestant;
   readonly result: PeerRounds;
   instance: Instance | null;
 }
 
 async function oneRound(bench: Bench, run: Run, site: Site, effort: Effort, options: StartOptions): Promise<Measured | null> {
+  const work = run.contestant.work ?? bench;
   let measured: Measured | null = null;
   try {
     const known = run.instance;
-    run.instance = known ?? await run.peer.start(site, options);
+    run.instance = known ?? await run.contestant.peer.start(site, options);
     await site.redirectTo(run.instance.port);
     if (known === null) {
-      await proveIntercepted(site, run.instance);
-      await bench.warmUp(site, effort);
+      await proveAnswer(site, run.instance);
+      await work.warmUp(site, effort, run.instance);
     }
-    measured = await bench.measure(site, run.instance, effort);
+    measured = await work.measure(site, run.instance, effort);
     if (!run.instance.program.running) throw new Error(`it ended: ${run.instance.program.output().slice(-300)}`);
   } catch (caught) {
     measured = null;
@@ -65,6 +69,7 @@ async function oneRound(bench: Bench, run: Run, site: Site, effort: Effort, opti
 }
 
 async function stop(run: Run): Promise<void> {
+  for (const program of run.instance?.beside ?? []) await program.stop();
   await run.instance?.program.stop();
   run.instance = null;
 }

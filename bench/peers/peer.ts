@@ -9,8 +9,10 @@ export interface Instance {
   readonly program: Program;
   /** Where the redirect is to point. */
   readonly port: number;
-  /** PEM of the issuer that its clients trust. */
-  readonly caFile: string;
+  /** PEM of the issuer that its clients trust; null for a proxy that opens nothing, whose clients see the origin's own certificate. */
+  readonly caFile: string | null;
+  /** Programs that end with it, such as clients that hold connections to it. */
+  readonly beside: Program[];
 }
 
 export interface StartOptions {
@@ -18,12 +20,31 @@ export interface StartOptions {
   readonly profile: string | null;
 }
 
+/** Which of a peer's set-ups a bench wants; what is absent is the plain interceptor of HTTP/1.1. */
+export interface Setup {
+  /** Takes sessions up again on both sides where it can; `haproxy` alone must be told not to. */
+  readonly resumes?: boolean;
+  /** HTTP/2 on both sides. */
+  readonly http2?: boolean;
+  /** Passes TLS on unopened. */
+  readonly tunnels?: boolean;
+}
+
 export interface Peer {
+  /** As tables show it; different within a bench. */
   readonly name: string;
-  /** Its Debian package, or null for what lies in this repository. */
+  /** What `--peer` calls it, whatever its set-up. */
+  readonly slug: string;
+  /** Its Debian package, or null. */
   readonly packageName: string | null;
   /** How it is set up here, in a sentence for the report. */
   readonly about: string;
+  /** Its version where no Debian package tells it. */
+  version?(): string;
+  /** False while something it needs is not there; absent: the package is all it needs. */
+  ready?(): boolean;
+  /** Fetches what `ready` misses. */
+  install?(say: (line: string) => void): Promise<void>;
   /** Resolves once it listens; rejects with its output when it does not. */
   start(site: Site, options: StartOptions): Promise<Instance>;
 }

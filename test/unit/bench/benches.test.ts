@@ -1,31 +1,25 @@
 import { expect, test } from 'vitest';
-import { benches, parseWrk } from '../../../bench/benches.ts';
+import { benches } from '../../../bench/benches/index.ts';
+import { socketOwners } from '../../../bench/benches/workers.ts';
+import { parts } from '../../../bench/parts.ts';
 
-const output = `Running 4s test @ https://https.lab.test/page
-  1 threads and 16 connections
-  Thread Stats   Avg      Stdev     Max   +/- Stdev
-    Latency     4.43ms    1.20ms  20.61ms   87.21%
-  14955 requests in 4.00s, 18.54MB read
-Requests/sec:   3738.75
-Transfer/sec:      4.63MB
-`;
-
-test('wrk: requests and rate', () => {
-  expect(parseWrk(output)).toEqual({ requests: 14955, perSecond: 3738.75 });
+test('benches and parts have different names', () => {
+  const names = [...benches, ...parts].map(({ name }) => name);
+  expect(new Set(names).size).toBe(names.length);
 });
 
-test.each([
-  ['  Socket errors: connect 0, read 12, write 0, timeout 0\n', /Socket errors/],
-  ['  Non-2xx or 3xx responses: 14955\n', /Non-2xx/],
-])('wrk: a run with %j did not finish', (trouble, reason) => {
-  expect(() => parseWrk(output.replace('Requests/sec', `${trouble}Requests/sec`))).toThrow(reason);
+test.each(benches.map((bench) => [bench.name, bench] as const))('%s: Sallyport comes first, and every contestant has a name of its own', (_, { contestants }) => {
+  const names = contestants.map(({ peer }) => peer.name);
+  expect(contestants[0]?.peer.slug).toBe('sallyport');
+  expect(new Set(names).size).toBe(names.length);
 });
 
-test('wrk: no request is no result', () => {
-  expect(() => parseWrk(output.replace('14955 requests', '0 requests'))).toThrow(/no requests/);
-  expect(() => parseWrk('unable to connect')).toThrow(/no requests: unable to connect/);
-});
-
-test('benches have different names', () => {
-  expect(new Set(benches.map(({ name }) => name)).size).toBe(benches.length);
+test('sockets are counted by the process that has them', () => {
+  const listing = [
+    '0 0 [::ffff:10.77.2.100]:8501 [::ffff:10.77.1.2]:50000 users:(("node",pid=71,fd=31))',
+    '0 0 [::ffff:10.77.2.100]:8501 [::ffff:10.77.1.2]:50001 users:(("node",pid=72,fd=30))',
+    '0 0 [::ffff:10.77.2.100]:8501 [::ffff:10.77.1.2]:50002 users:(("node",pid=71,fd=33))',
+    '0 0 [::ffff:10.77.2.100]:8501 [::ffff:10.77.1.2]:50003',
+  ].join('\n');
+  expect([...socketOwners(listing)]).toEqual([[71, 2], [72, 1]]);
 });

@@ -1,14 +1,15 @@
 import { expect, test } from 'vitest';
-import { benches } from '../../../bench/benches.ts';
-import type { Measured } from '../../../bench/benches.ts';
-import { resultOf, table } from '../../../bench/report.ts';
+import { benches } from '../../../bench/benches/index.ts';
+import type { Measured } from '../../../bench/bench.ts';
+import { table } from '../../../bench/report.ts';
+import { resultOf } from '../../../bench/results.ts';
 import type { PeerRounds } from '../../../bench/rounds.ts';
 
 const measured = (value: number): Measured => ({ value, aside: { 'per second': 1000 / value } });
 const [bench] = benches;
 
 function rounds(peer: string, values: (number | null)[], failure: string | null = null): PeerRounds {
-  return { peer, rounds: values.map((value) => (value === null ? null : measured(value))), failure };
+  return { peer, about: '', rounds: values.map((value) => (value === null ? null : measured(value))), failure };
 }
 
 test('medians, ratios round by round, and who did not finish', () => {

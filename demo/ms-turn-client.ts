@@ -1,6 +1,7 @@
 // A small MS-TURN client: pseudo-TLS or bare, the authenticated Allocate, Send requests, Set Active Destination and data frames,
-// each echoed by the peer. It reports what it saw; it holds no media and retries nothing.
+// each echoed by the peer; or several such exchanges multiplexed on one connection. It reports what it saw; it holds no media and retries nothing.
 
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect as tcpConnect } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -31,6 +32,8 @@ export interface MsTurnClientOptions {
   readonly payloadBytes?: number;
   /** Writes everything in pieces of this many bytes. */
   readonly splitBytes?: number;
+  /** That many sessions on one connection, in multiplexed frames (MS-TURN 2.2.3), taking turns; each has a peer one address further. */
+  readonly sessions?: number;
   readonly timeoutMs?: number;
 }
 
@@ -61,7 +64,7 @@ export async function runMsTurnClient(options: MsTurnClientOptions): Promise<MsT
   }
   const timer = setTimeout(() => socket.destroy(), options.timeoutMs ?? 10_000);
   try {
-    return await new Exchange(socket, options).run();
+    return await run(new FrameSocket(socket), options);
   } finally {
     clearTimeout(timer);
     socket.destroy();
@@ -72,42 +75,51 @@ const nothing: MsTurnReport = {
   failure: null, errorCode: null, relayed: null, reflexive: null, lifetimeSeconds: null, indications: 0, dataFrames: 0, echoedBytes: 0, hashes: { received: '', sent: '' },
 };
 
+/** The phases of one exchange, or of several in turns: what each saw is added up. */
+async function run(frames: FrameSocket, options: MsTurnClientOptions): Promise<MsTurnReport> {
+  const { sessions = 0 } = options;
+  const exchanges = sessions === 0 ? [new Exchange(frames, options, 0, null)] : Array.from({ length: sessions }, (_, index) => new Exchange(frames, options, index, randomBytes(8)));
+  let failure: string | null = null;
+  try {
+    if (options.pseudoTls !== false) await exchanges[0]?.hello();
+    for (const phase of ['allocate', 'sends', 'dataFrames', 'free'] as const) for (const exchange of exchanges) await exchange[phase]();
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    failure = error.message;
+  }
+  const reports = exchanges.map(({ report }) => report);
+  const sum = (read: (report: MsTurnReport) => number): number => reports.reduce((total, report) => total + read(report), 0);
+  return {
+    ...reports[0] ?? nothing, failure, errorCode: reports.find(({ errorCode }) => errorCode !== null)?.errorCode ?? null,
+    indications: sum(({ indications }) => indications), dataFrames: sum(({ dataFrames }) => dataFrames), echoedBytes: sum(({ echoedBytes }) => echoedBytes), hashes: frames.hashes(),
+  };
+}
+
 class Exchange {
+  report: MsTurnReport = nothing;
   readonly #frames: FrameSocket;
   readonly #options: MsTurnClientOptions;
+  readonly #session: Buffer | null;
   readonly #peer: TurnAttribute;
-  #report: MsTurnReport = nothing;
   #key: Buffer | null = null;
   #login: readonly TurnAttribute[] = [];
   #sequence = 0;
 
-  constructor(socket: Duplex, options: MsTurnClientOptions) {
-    this.#frames = new FrameSocket(socket);
+  constructor(frames: FrameSocket, options: MsTurnClientOptions, index: number, session: Buffer | null) {
+    this.#frames = frames;
     this.#options = options;
-    this.#peer = { type: msAttributes['destination-address'], value: addressValue(options.peer ?? { ip: '192.0.2.7', port: 50_007 }) };
+    this.#session = session;
+    const { ip, port } = options.peer ?? { ip: '192.0.2.7', port: 50_007 };
+    this.#peer = { type: msAttributes['destination-address'], value: addressValue({ ip: ip.replace(/\d+$/, (last) => String(Number(last) + index)), port }) };
   }
 
-  async run(): Promise<MsTurnReport> {
-    try {
-      if (this.#options.pseudoTls !== false) await this.#hello();
-      await this.#allocate();
-      await this.#sends();
-      await this.#dataFrames();
-      await this.#free();
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      this.#report = { ...this.#report, failure: error.message };
-    }
-    return { ...this.#report, hashes: this.#frames.hashes() };
-  }
-
-  async #hello(): Promise<void> {
+  async hello(): Promise<void> {
     await this.#write(this.#options.hello ?? makeHello(msClientHello));
     const answer = await this.#frames.take(msServerHello.fixed.length);
     if (answer === null || !startsLike(answer, msServerHello)) throw new Failure('no pseudo-TLS answer');
   }
 
-  async #allocate(): Promise<void> {
+  async allocate(): Promise<void> {
     const version = { type: msAttributes['ms-version'], value: uint32(1) };
     const challenge = await this.#request(msTypes.allocate, [version]);
     const realm = attributeOf(challenge, msAttributes.realm);
@@ -122,41 +134,41 @@ class Exchange {
     if (response.type !== msTypes['allocate-response']) throw this.#refused('Allocate', response);
     const relayed = readAddress(attributeOf(response, msAttributes['mapped-address']) ?? Buffer.alloc(0));
     const reflexive = readXorAddress(attributeOf(response, msAttributes['xor-mapped-address']) ?? Buffer.alloc(0), response.transaction);
-    this.#report = {
-      ...this.#report,
+    this.report = {
+      ...this.report,
       relayed: relayed === null ? null : addressText(relayed),
       reflexive: reflexive === null ? null : addressText(reflexive),
       lifetimeSeconds: numberOf(response, msAttributes.lifetime),
     };
   }
 
-  async #sends(): Promise<void> {
+  async sends(): Promise<void> {
     for (let sent = 0; sent < (this.#options.sends ?? 2); sent += 1) {
       const data = this.#payload(sent);
       await this.#write(this.#message(msTypes.send, [...this.#login, this.#peer, this.#nextSequence(), { type: msAttributes.data, value: data }], newTransaction('ms')));
       const indication = decodeMessage((await this.#next(controlFrame)).body, 'ms');
       const echo = indication?.type === msTypes['data-indication'] ? attributeOf(indication, msAttributes.data) : null;
       if (echo === null || !echo.equals(data)) throw new Failure('a Send was not echoed');
-      this.#report = { ...this.#report, indications: this.#report.indications + 1, echoedBytes: this.#report.echoedBytes + echo.length };
+      this.report = { ...this.report, indications: this.report.indications + 1, echoedBytes: this.report.echoedBytes + echo.length };
     }
   }
 
-  async #dataFrames(): Promise<void> {
+  async dataFrames(): Promise<void> {
     const wanted = this.#options.dataFrames ?? 3;
     if (wanted === 0) return;
     const response = await this.#request(msTypes['set-active-destination'], [...this.#login, this.#peer, this.#nextSequence()]);
     if (response.type !== msTypes['set-active-destination-response']) throw this.#refused('Set Active Destination', response);
     for (let sent = 0; sent < wanted; sent += 1) {
       const data = this.#payload(sent);
-      await this.#write(frameBytes(dataFrame, data));
+      await this.#write(frameBytes(dataFrame, data, this.#session));
       const echo = (await this.#next(dataFrame)).body;
       if (!echo.equals(data)) throw new Failure('a data frame was not echoed');
-      this.#report = { ...this.#report, dataFrames: this.#report.dataFrames + 1, echoedBytes: this.#report.echoedBytes + echo.length };
+      this.report = { ...this.report, dataFrames: this.report.dataFrames + 1, echoedBytes: this.report.echoedBytes + echo.length };
     }
   }
 
   /** There is no Refresh in MS-TURN: an Allocate with lifetime 0 frees. */
-  async #free(): Promise<void> {
+  async free(): Promise<void> {
     const response = await this.#request(msTypes.allocate, [...this.#login, { type: msAttributes.lifetime, value: uint32(0) }]);
     if (response.type !== msTypes['allocate-response']) throw this.#refused('the last Allocate', response);
   }
@@ -172,12 +184,12 @@ class Exchange {
   }
 
   #message(type: number, attributes: readonly TurnAttribute[], transaction: Buffer): Buffer {
-    return frameBytes(controlFrame, encodeMessage({ dialect: 'ms', type, transaction, attributes, ...(this.#key && { key: this.#key }) }));
+    return frameBytes(controlFrame, encodeMessage({ dialect: 'ms', type, transaction, attributes, ...(this.#key && { key: this.#key }) }), this.#session);
   }
 
   #refused(what: string, response: TurnMessage): Failure {
     const error = errorOf(response);
-    this.#report = { ...this.#report, errorCode: error?.code ?? null };
+    this.report = { ...this.report, errorCode: error?.code ?? null };
     return new Failure(`${what} refused: ${error === null ? response.name : `${error.code} ${error.reason}`}`);
   }
 
@@ -185,6 +197,7 @@ class Exchange {
     const frame = await this.#frames.frame();
     if (frame === null) throw new Failure('the connection closed');
     if (frame.type !== type) throw new Failure(`frame type ${frame.type} in place of ${type}`);
+    if (frame.session?.toString('hex') !== this.#session?.toString('hex')) throw new Failure('a frame of another session');
     return frame;
   }
 

@@ -1,5 +1,5 @@
 // A small MS-TURN server over TCP, pseudo-TLS and bare: the 401 round with MESSAGE-INTEGRITY checked, allocations, Send echoed as
-// Data Indication, Set Active Destination, type-03 data frames echoed. It relays to nobody: every peer is an echo.
+// Data Indication, Set Active Destination, type-03 data frames echoed; multiplexed frames likewise, by session. It relays to nobody: every peer is an echo.
 
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
@@ -10,7 +10,7 @@ import { addressValue, attributeOf, checkIntegrity, decodeMessage, encodeMessage
 import type { Address, TurnAttribute, TurnMessage } from '../src/turn/codec.ts';
 import { makeHello, msClientHello, msServerHello, startsLike } from '../src/turn/hello.ts';
 import { msAttributes, msTypes } from '../src/turn/names.ts';
-import { FrameSocket, controlFrame, dataFrame, frameBytes } from './turn-frames.ts';
+import { FrameSocket, controlFrame, dataFrame, frameBytes, isMultiplexed } from './turn-frames.ts';
 
 export interface MsTurnServerOptions {
   readonly host: string;
@@ -37,6 +37,9 @@ export interface MsTurnServerStats {
   tampered: number;
   activeDestinations: number;
   dataFrames: number;
+  /** Frames of a session of a multiplexed connection, and how many sessions there were. */
+  multiplexedFrames: number;
+  sessions: number;
   /** SHA-256 of what each closed connection received and sent, in order of closing. */
   readonly hashes: { readonly received: string; readonly sent: string }[];
 }
@@ -55,7 +58,7 @@ const version = 1;
 /** Listens and serves until `close`, which also ends what is open. */
 export async function startMsTurnServer(options: MsTurnServerOptions): Promise<MsTurnServer> {
   const stats: MsTurnServerStats = {
-    connections: 0, pseudoTls: 0, challenges: 0, allocations: 0, refused: 0, sends: 0, tampered: 0, activeDestinations: 0, dataFrames: 0, hashes: [],
+    connections: 0, pseudoTls: 0, challenges: 0, allocations: 0, refused: 0, sends: 0, tampered: 0, activeDestinations: 0, dataFrames: 0, multiplexedFrames: 0, sessions: 0, hashes: [],
   };
   const open = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
@@ -89,6 +92,9 @@ class Connection {
   readonly #local: Address;
   readonly #nonce = randomBytes(16).toString('hex');
   readonly #connectionId = randomBytes(20);
+  /** Sessions of a multiplexed connection, numbered from 1. */
+  readonly #sessions = new Map<string, number>();
+  #session: Buffer | null = null;
   #key: Buffer | null = null;
 
   constructor(socket: Socket, options: MsTurnServerOptions, stats: MsTurnServerStats) {
@@ -105,19 +111,31 @@ class Connection {
   async serve(): Promise<void> {
     if (await this.#hello()) {
       for (let frame = await this.#frames.frame(); frame !== null; frame = await this.#frames.frame()) {
+        this.#enter(frame.session);
         if (frame.type === dataFrame) {
           this.#stats.dataFrames += 1;
-          this.#frames.send(frameBytes(dataFrame, frame.body));
+          this.#frames.send(frameBytes(dataFrame, frame.body, this.#session));
         } else if (frame.type !== controlFrame || !this.#control(frame.body)) break;
       }
     }
     this.#stats.hashes.push(this.#frames.hashes());
   }
 
+  /** What follows is of this session, and is answered in it. */
+  #enter(session: Buffer | null): void {
+    this.#session = session;
+    if (session === null) return;
+    this.#stats.multiplexedFrames += 1;
+    const id = session.toString('hex');
+    if (this.#sessions.has(id)) return;
+    this.#sessions.set(id, this.#sessions.size + 1);
+    this.#stats.sessions += 1;
+  }
+
   /** Answers a pseudo hello; true when frames follow. */
   async #hello(): Promise<boolean> {
-    const first = await this.#frames.peek(1);
-    if (first === null || first[0] === controlFrame) return first !== null;
+    const first = await this.#frames.peek(2);
+    if (first === null || first[0] === controlFrame || isMultiplexed(first)) return first !== null;
     if (!(await this.#takeHello())) return false;
     this.#stats.pseudoTls += 1;
     const answer = makeHello(msServerHello);
@@ -169,12 +187,18 @@ class Connection {
     this.#stats.allocations += 1;
     const lifetime = numberOf(message, msAttributes.lifetime) ?? lifetimeSeconds;
     this.#answer(message, msTypes['allocate-response'], [
-      { type: msAttributes['mapped-address'], value: addressValue(this.#local) },
+      { type: msAttributes['mapped-address'], value: addressValue(this.#relay()) },
       { type: msAttributes.lifetime, value: uint32(lifetime) },
       { type: msAttributes.bandwidth, value: uint32(bandwidth) },
       { type: msAttributes['xor-mapped-address'], value: xorAddressValue(this.#client, message.transaction) },
       { type: msAttributes['ms-sequence-number'], value: Buffer.concat([this.#connectionId, uint32(0)]) },
     ]);
+  }
+
+  /** Each session of a connection has a port of its own. */
+  #relay(): Address {
+    const index = this.#session === null ? 0 : this.#sessions.get(this.#session.toString('hex')) ?? 0;
+    return { ip: this.#local.ip, port: this.#local.port + index };
   }
 
   #setActiveDestination(message: TurnMessage, bytes: Buffer): void {
@@ -220,7 +244,7 @@ class Connection {
   #reply(type: number, transaction: Buffer | undefined, attributes: readonly TurnAttribute[]): void {
     const key = this.#key;
     const message = encodeMessage({ dialect: 'ms', type, attributes, ...(transaction && { transaction }), ...(key && { key }) });
-    this.#frames.send(frameBytes(controlFrame, message));
+    this.#frames.send(frameBytes(controlFrame, message, this.#session));
   }
 }
 

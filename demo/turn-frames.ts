@@ -7,17 +7,36 @@ import type { Duplex } from 'node:stream';
 /** MS-TURN 2.1.4: control messages and end-to-end data. */
 export const controlFrame = 0x02;
 export const dataFrame = 0x03;
+/** MS-TURN 2.2.3: either, behind the id of a session, several of which share a connection. */
+const multiplexedHead = 0xff10;
+const sessionIdBytes = 8;
 
 export interface Frame {
+  /** controlFrame or dataFrame; of a multiplexed frame what is in it. Anything else as it came. */
   readonly type: number;
   readonly body: Buffer;
+  /** The session of a multiplexed frame. */
+  readonly session: Buffer | null;
 }
 
-/** One frame's bytes. */
-export function frameBytes(type: number, body: Buffer): Buffer {
-  const head = Buffer.from([type, 0, 0, 0]);
-  head.writeUInt16BE(body.length, 2);
-  return Buffer.concat([head, body]);
+/** One frame's bytes, multiplexed when it is of a session. */
+export function frameBytes(type: number, body: Buffer, session: Buffer | null = null): Buffer {
+  const content = session === null ? body : Buffer.concat([session, body]);
+  const head = Buffer.alloc(4);
+  head.writeUInt16BE(session === null ? type << 8 : multiplexedHead, 0);
+  head.writeUInt16BE(content.length, 2);
+  return Buffer.concat([head, content]);
+}
+
+/** Whether the first two bytes of a frame say that it is multiplexed. */
+export function isMultiplexed(head: Buffer): boolean {
+  return head.readUInt16BE(0) === multiplexedHead;
+}
+
+/** A TURN message begins with two zero bits; RTP and its kin do not (RFC 7983). */
+function unwrapped(content: Buffer): Frame {
+  const body = content.subarray(sessionIdBytes);
+  return { type: (body[0] ?? 0xff) < 0x40 ? controlFrame : dataFrame, body, session: content.subarray(0, sessionIdBytes) };
 }
 
 /** Bytes in and out of a socket: hands out exact counts or frames, in order, and rejects when the peer ends or time runs out. */
@@ -74,7 +93,8 @@ export class FrameSocket {
     const head = await this.take(4);
     if (head === null) return null;
     const body = await this.take(head.readUInt16BE(2));
-    return body === null ? null : { type: head.readUInt8(0), body };
+    if (body === null) return null;
+    return isMultiplexed(head) ? unwrapped(body) : { type: head.readUInt8(0), body, session: null };
   }
 
   /** SHA-256 of everything received and sent so far, hex: what one side sent, the other must have received. */

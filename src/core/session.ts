@@ -98,6 +98,10 @@ export interface SipDetails {
   methods: Record<string, number>;
   statuses: Record<string, number>;
   keepAlives: number;
+  /** Messages a second by method and status over the last sipRateMs in which there were any; gone when there are none or the session is over. */
+  rates?: { methods: Record<string, number>; statuses: Record<string, number> };
+  /** The most messages that came from each side within one second. */
+  busiestSecond?: { fromClient: number; fromUpstream: number };
   subscriptions?: SipSubscription[];
   /** MRAS requests (MS-AVEDGEA) and how they ended; never what they carry. */
   mras?: { requested: number; granted: number; failed: number };
@@ -122,6 +126,14 @@ export interface TurnAllocation {
   errorCode: number | null;
 }
 
+/** Frames and payload bytes a second: over the last turnTickMs (0 once the session is over), and the highest such figure. */
+export interface DataRate {
+  frames: number;
+  bytes: number;
+  framesMax: number;
+  bytesMax: number;
+}
+
 export interface TurnDetails {
   allocations: TurnAllocation[];
   /** Payload bytes by peer address. */
@@ -130,6 +142,10 @@ export interface TurnDetails {
   messages: Record<string, number>;
   dataFrames: { toUpstream: number; toClient: number };
   dataBytes: { toUpstream: number; toClient: number };
+  /** Of data frames, channels and the payload of Send requests and indications alike. */
+  dataRates: { toUpstream: DataRate; toClient: DataRate };
+  /** Error responses by code, challenges included. */
+  errors: Record<string, number>;
   version: number | null;
   activeDestination: string | null;
   rtpSeen: boolean;

@@ -3,15 +3,15 @@
 // cannot read makes the rest of the stream opaque: it never throws and never ends a stream.
 
 import { looksLike } from './codec.ts';
-import { msCookie, rfcCookie } from './names.ts';
+import { sessionNumber } from './multiplex.ts';
+import { msCookie, rfcCookie, rtpHeaderBytes } from './names.ts';
 import type { Dialect } from './names.ts';
 
 /** How messages are put into the stream. */
 export type Framing = 'ms' | 'rfc' | 'ssltcp';
 /**
- * `control`: a control message is complete, or as much of it as is looked into. `data`: the head of a data frame was read, or
- * a run of whole data frames of one kind.
- * `part`: bytes inside a frame. `opaque`: bytes that are no longer framed. `end`: the chunk is used up.
+ * `control`: a control message is complete, or as much of it as is looked into. `data`: the head of a data frame was read, or a run of whole
+ * data frames of one kind. `part`: bytes inside a frame. `opaque`: bytes that are no longer framed. `end`: the chunk is used up.
  */
 export type Step = 'control' | 'data' | 'part' | 'opaque' | 'end';
 
@@ -25,8 +25,6 @@ export interface WalkerOptions {
 
 /** Enough for every head: 4 bytes of frame, 8 of session id, 28 up to the end of the cookie attribute. */
 const headBytesMax = 40;
-/** A smallest RTP header (RFC 3550 section 5.1). */
-export const rtpHeaderBytes = 12;
 const empty = Buffer.alloc(0);
 
 /** One direction's walker. After each step the fields tell what was met; `from` and `to` are offsets in the chunk. */
@@ -47,6 +45,8 @@ export class FrameWalker {
   payloadBytes = 0;
   rtp = false;
   channel = 0;
+  /** control and data: the session of a multiplexed connection as a number beyond all channels, 0 outside of one. */
+  session = 0;
   /** Bytes of this frame from earlier chunks that no step showed as free to pass on: only ever a data frame's head. */
   carried: Buffer = empty;
   /** Why the stream stopped being framed, or null. */
@@ -230,6 +230,7 @@ export class FrameWalker {
     const length = bytes.readUInt16BE(at + 2);
     this.#total = 4 + length;
     this.headerBytes = 4;
+    this.session = 0;
     switch (bytes.readUInt16BE(at)) {
       case 0x0200:
         return length < 20 ? 'bad' : 'control';
@@ -239,6 +240,7 @@ export class FrameWalker {
         if (length < 8) return 'bad';
         this.headerBytes = 12; // Not 4: these frames never run, as each has its own session id.
         if (available < 12 + Math.min(28, length - 8)) return 'more';
+        this.session = sessionNumber(bytes, at + 4);
         return length - 8 >= 28 && looksLike('ms', bytes, at + 12) ? 'control' : this.#dataHead(bytes, at, available);
       default:
         return 'bad';

@@ -5,10 +5,10 @@ import type { Session } from '../core/session.ts';
 import type { Policy } from '../core/verdicts.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Meter } from '../core/meters.ts';
-import { decodeMessage, encodeErrorResponse, readAddress, readXorAddress } from './codec.ts';
-import type { TurnMessage } from './codec.ts';
+import { peersOf } from './addresses.ts';
+import { decodeMessage, encodeErrorResponse } from './codec.ts';
 import type { FrameWalker, Framing } from './frames.ts';
-import { messageName, msAttributes, rfcAttributes } from './names.ts';
+import { messageName } from './names.ts';
 import type { TurnMessageName } from './names.ts';
 import type { TurnObserver } from './observer.ts';
 import type { Toward } from './traffic.ts';
@@ -49,11 +49,10 @@ export class Judge {
     const name = messageName(dialect, message.readUInt16BE(0));
     if (isResponse(name) || (this.#toward === 'toClient' && !name.endsWith('-indication') && name !== 'connection-attempt')) return null;
     const decoded = decodeMessage(message, dialect);
-    // A message that cannot be read to its end could carry a peer that rules forbid.
-    const readable = decoded !== null && decoded.whole && walker.whole;
-    if (!readable) return this.#refused(walker, message, badRequest, 'Bad Request', 'malformed');
+    // A message that cannot be read to its end, or a peer that cannot be read, could be one that rules forbid.
+    const peers = decoded !== null && decoded.whole && walker.whole ? peersOf(decoded) : null;
+    if (peers === null) return this.#refused(walker, message, badRequest, 'Bad Request', 'malformed');
     const { policy, session, meter } = this.#parts;
-    const peers = peersOf(decoded);
     for (const peer of peers.length === 0 ? [null] : peers) {
       const verdict = policy.turn(session, { message: name, peer });
       if (verdict.action === 'allow') continue;
@@ -72,7 +71,7 @@ export class Judge {
   #refused(walker: FrameWalker, message: Buffer, code: number, reason: string, rule: string): Refused {
     this.#parts.observer.denied(rule);
     if (this.#toward === 'toClient') return { answer: null };
-    this.#parts.observer.refused(message, walker.dialect, code);
+    this.#parts.observer.refused(message, walker.dialect, code, walker.session);
     const answer = encodeErrorResponse(message, walker.dialect, code, reason);
     return { answer: answer === null ? null : framed(this.#parts.framing, answer, walker.bytes.subarray(walker.start, walker.start + walker.headerBytes)) };
   }
@@ -88,17 +87,4 @@ export function framed(framing: Framing, message: Buffer, head: Buffer): Buffer 
 
 function isResponse(name: TurnMessageName): boolean {
   return name.endsWith('-response') || name.endsWith('-error');
-}
-
-/** The addresses of all peers a message names. */
-function peersOf(message: TurnMessage): string[] {
-  const isMs = message.dialect === 'ms';
-  const peers: string[] = [];
-  for (const { type, value } of message.attributes) {
-    const isPeer = isMs ? type === msAttributes['destination-address'] || type === msAttributes['remote-address'] : type === rfcAttributes['xor-peer-address'];
-    if (!isPeer) continue;
-    const address = isMs ? readAddress(value) : readXorAddress(value, message.transaction);
-    if (address !== null) peers.push(address.ip);
-  }
-  return peers;
 }

@@ -9,6 +9,9 @@ export const msCookie = 0x72c64bc6;
 /** The magic cookie in every RFC 5389 header. */
 export const rfcCookie = 0x2112a442;
 
+/** A smallest RTP header (RFC 3550 section 5.1). */
+export const rtpHeaderBytes = 12;
+
 /** MS-TURN message types by name (MS-TURN 2.2.1). Send is never answered; Data Indication breaks the RFC's class bits. */
 export const msTypes = {
   allocate: 0x0003,

@@ -5,14 +5,19 @@ import { createHash } from 'node:crypto';
 import type { Session, TurnAllocation, TurnDetails } from '../core/session.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Meter } from '../core/meters.ts';
-import { addressText, attributeOf, decodeMessage, errorOf, numberOf, readAddress, readXorAddress } from './codec.ts';
+import { addressesOf, peerOf } from './addresses.ts';
+import { attributeOf, decodeMessage, errorOf, numberOf } from './codec.ts';
 import type { TurnMessage } from './codec.ts';
+import { isSession } from './multiplex.ts';
 import { messageName, msAttributes, rfcAttributes } from './names.ts';
 import type { Dialect, TurnMessageName } from './names.ts';
+import { DataRates, noRate } from './rates.ts';
 import { PeerTraffic, activeChannel } from './traffic.ts';
 import type { Toward } from './traffic.ts';
 
 interface Allocation {
+  /** The session of a multiplexed connection, else activeChannel. */
+  readonly session: number;
   readonly shown: TurnAllocation;
   /** Milliseconds since the epoch; Infinity while not allocated. */
   expiresAtMs: number;
@@ -34,7 +39,7 @@ const usualLifetimeSeconds = 600;
 export class TurnObserver {
   readonly details: TurnDetails = {
     allocations: [], peers: {}, messages: {}, dataFrames: { toUpstream: 0, toClient: 0 }, dataBytes: { toUpstream: 0, toClient: 0 },
-    version: null, activeDestination: null, rtpSeen: false, opaque: null,
+    dataRates: { toUpstream: noRate(), toClient: noRate() }, errors: {}, version: null, activeDestination: null, rtpSeen: false, opaque: null,
   };
   readonly #session: Session;
   readonly #limits: Limits;
@@ -45,6 +50,7 @@ export class TurnObserver {
   /** What was put into the meters already. */
   readonly #flushed = { messages: new Map<string, number>(), toUpstream: 0, toClient: 0 };
   readonly #traffic: PeerTraffic;
+  readonly #rates: DataRates;
 
   constructor(session: Session, limits: Limits, meter: Meter, clock: () => number) {
     this.#session = session;
@@ -52,11 +58,15 @@ export class TurnObserver {
     this.#meter = meter;
     this.#clock = clock;
     this.#traffic = new PeerTraffic(this.details, limits, meter);
+    this.#rates = new DataRates(this.details, clock());
     session.details.turn = this.details;
   }
 
-  /** The control message at `start` of `bytes`. Answers true when the stream carries no more frames after it (RFC 6062 ConnectionBind). */
-  control(bytes: Buffer, start: number, end: number, dialect: Dialect, toward: Toward): boolean {
+  /**
+   * The control message at `start` of `bytes`; `session` as the walker numbers the sessions of a multiplexed connection. Answers true when the
+   * stream carries no more frames after it (RFC 6062 ConnectionBind).
+   */
+  control(bytes: Buffer, start: number, end: number, dialect: Dialect, toward: Toward, session = activeChannel): boolean {
     const name = messageName(dialect, bytes.readUInt16BE(start));
     this.#count(name);
     if (name === 'data-indication' || name === 'send' || name === 'send-indication') {
@@ -66,14 +76,14 @@ export class TurnObserver {
     const message = decodeMessage(bytes.subarray(start, end), dialect);
     if (message === null) return false;
     if (dialect === 'ms') this.details.version = numberOf(message, msAttributes['ms-version']) ?? this.details.version;
-    if (toward === 'toUpstream') this.#request(message);
+    if (toward === 'toUpstream') this.#request(message, session);
     else return this.#response(message);
     return false;
   }
 
-  /** Data frames: MS-TURN type 03, ChannelData, multiplexed or ssltcp media. */
+  /** Data frames: MS-TURN type 03, ChannelData, multiplexed (`channel` is the session's number) or ssltcp media. */
   data(frames: number, payloadBytes: number, rtp: boolean, channel: number, toward: Toward): void {
-    this.#count(channel === activeChannel ? 'data-frame' : 'channel-data', frames);
+    this.#count(channel === activeChannel || isSession(channel) ? 'data-frame' : 'channel-data', frames);
     if (rtp) this.details.rtpSeen = true;
     this.#traffic.frames(frames, channel, payloadBytes, toward);
   }
@@ -84,11 +94,11 @@ export class TurnObserver {
   }
 
   /** A request that policy refused: it never reaches the server. */
-  refused(bytes: Buffer, dialect: Dialect, code: number): void {
+  refused(bytes: Buffer, dialect: Dialect, code: number, session = activeChannel): void {
     const name = messageName(dialect, bytes.readUInt16BE(0));
     this.#count(name);
     if (name !== 'allocate') return;
-    const allocation = this.#current();
+    const allocation = this.#current(session);
     if (allocation === null || allocation.shown.result === 'allocated') return;
     allocation.shown.result = 'failed';
     allocation.shown.errorCode = code;
@@ -105,6 +115,7 @@ export class TurnObserver {
     for (const allocation of this.#allocations) {
       if (allocation.shown.result === 'allocated' && allocation.expiresAtMs <= now) this.#leave(allocation, 'freed');
     }
+    this.#rates.tick(now);
     this.#flush();
   }
 
@@ -116,6 +127,7 @@ export class TurnObserver {
     }
     this.#allocations.length = 0;
     this.#pending.clear();
+    this.#rates.end(this.#clock());
     this.#flush();
   }
 
@@ -123,27 +135,35 @@ export class TurnObserver {
     this.details.messages[name] = (this.details.messages[name] ?? 0) + step;
   }
 
+  #countError(message: TurnMessage): void {
+    const code = errorOf(message)?.code;
+    const { errors } = this.details;
+    // Three digits, the first of them at most 7: a table of its own bounds.
+    if (code !== undefined) errors[code] = (errors[code] ?? 0) + 1;
+  }
+
   // ---- Requests and responses
 
-  #request(message: TurnMessage): void {
+  #request(message: TurnMessage, session: number): void {
     const { name, dialect } = message;
     const asked = numberOf(message, msAttributes.lifetime);
     if (name === 'allocate') {
-      const allocation = this.#current();
+      const allocation = this.#current(session);
       if (allocation === null) return;
       if (allocation.shown.result === 'challenged') allocation.shown.result = 'pending';
       this.#credentials(message, allocation.shown);
-      this.#wait(message, { name, allocation, peer: null, channel: activeChannel, frees: asked === 0 });
+      this.#wait(message, { name, allocation, peer: null, channel: session, frees: asked === 0 });
     } else if (name === 'refresh') {
-      this.#wait(message, { name, allocation: this.#current(), peer: null, channel: activeChannel, frees: asked === 0 });
+      this.#wait(message, { name, allocation: this.#current(session), peer: null, channel: session, frees: asked === 0 });
     } else if (name === 'set-active-destination' || name === 'channel-bind') {
       const channel = dialect === 'rfc' ? (attributeOf(message, rfcAttributes['channel-number']) ?? empty) : empty;
-      this.#wait(message, { name, allocation: null, peer: peerOf(message), channel: channel.length >= 2 ? channel.readUInt16BE(0) : activeChannel, frees: false });
+      this.#wait(message, { name, allocation: null, peer: peerOf(message), channel: channel.length >= 2 ? channel.readUInt16BE(0) : session, frees: false });
     }
   }
 
   #response(message: TurnMessage): boolean {
     if (message.name === 'connection-bind-response') return true;
+    if (message.name.endsWith('-error')) this.#countError(message);
     const key = message.transaction.toString('latin1');
     const pending = this.#pending.get(key);
     if (pending === undefined) return false;
@@ -196,9 +216,9 @@ export class TurnObserver {
     allocation.expiresAtMs = Infinity;
   }
 
-  /** The allocation a request is about: a connection has one at a time (RFC 8656 section 3.2); after its end comes a new one. */
-  #current(): Allocation | null {
-    const last = this.#allocations.at(-1);
+  /** The allocation a request is about: a connection, or a session of a multiplexed one, has one at a time (RFC 8656 section 3.2); after its end comes a new one. */
+  #current(session: number): Allocation | null {
+    const last = this.#allocations.findLast((allocation) => allocation.session === session);
     if (last !== undefined && last.shown.result !== 'failed' && last.shown.result !== 'freed') return last;
     const bound = Math.min(this.#limits.turnAllocationsMax, this.#limits.sessionDetailsMax);
     if (this.#allocations.length >= bound) {
@@ -208,7 +228,7 @@ export class TurnObserver {
     const shown: TurnAllocation = {
       relayed: null, reflexive: null, realm: null, user: null, lifetimeSeconds: null, bandwidth: null, result: 'pending', errorCode: null,
     };
-    this.#allocations.push({ shown, expiresAtMs: Infinity });
+    this.#allocations.push({ session, shown, expiresAtMs: Infinity });
     this.details.allocations.push(shown);
     return this.#allocations.at(-1) ?? null;
   }
@@ -260,22 +280,3 @@ export class TurnObserver {
 
 const empty = Buffer.alloc(0);
 const sha256Bytes = 32;
-
-/** The peer a request names: MS Destination Address, RFC XOR-PEER-ADDRESS. */
-function peerOf(message: TurnMessage): string | null {
-  const type = message.dialect === 'ms' ? msAttributes['destination-address'] : rfcAttributes['xor-peer-address'];
-  const value = attributeOf(message, type);
-  const address = value === null ? null : message.dialect === 'ms' ? readAddress(value) : readXorAddress(value, message.transaction);
-  return address === null ? null : addressText(address);
-}
-
-/** In an MS Allocate response Mapped Address is the relay's, plain; the RFC has an XORed attribute for it. */
-function addressesOf(message: TurnMessage): { relayed: string | null; reflexive: string | null } {
-  const isMs = message.dialect === 'ms';
-  const plain = isMs ? attributeOf(message, msAttributes['mapped-address']) : null;
-  const relayedXor = isMs ? null : attributeOf(message, rfcAttributes['xor-relayed-address']);
-  const mapped = attributeOf(message, isMs ? msAttributes['xor-mapped-address'] : rfcAttributes['xor-mapped-address']);
-  const relayed = plain !== null ? readAddress(plain) : relayedXor !== null ? readXorAddress(relayedXor, message.transaction) : null;
-  const reflexive = mapped === null ? null : readXorAddress(mapped, message.transaction);
-  return { relayed: relayed === null ? null : addressText(relayed), reflexive: reflexive === null ? null : addressText(reflexive) };
-}

@@ -147,8 +147,8 @@ export class TurnTap implements Tap {
   }
 
   #data(): void {
-    const { frames, payloadBytes, rtp, channel } = this.#walker;
-    this.#parts.observer.data(frames, payloadBytes, rtp, channel, this.#toward);
+    const { frames, payloadBytes, rtp, channel, session } = this.#walker;
+    this.#parts.observer.data(frames, payloadBytes, rtp, session === 0 ? channel : session, this.#toward);
   }
 
   /** Rules are asked once whether an unframed stream may pass. */
@@ -163,7 +163,7 @@ export class TurnTap implements Tap {
     const { observer, meter } = this.#parts;
     const walker = this.#walker;
     if (!walker.whole) meter.add('limits_hit_total', ['turnMessageBytesMax']);
-    if (!observer.control(walker.bytes, walker.start + walker.headerBytes, walker.end, walker.dialect, this.#toward)) return;
+    if (!observer.control(walker.bytes, walker.start + walker.headerBytes, walker.end, walker.dialect, this.#toward, walker.session)) return;
     this.giveUp(dataConnection, true);
     this.other?.giveUp(dataConnection, true);
   }

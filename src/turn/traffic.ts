@@ -5,8 +5,7 @@ import type { TurnDetails } from '../core/session.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Meter } from '../core/meters.ts';
 import { addressText, headerBytes, readAddress, readXorAddress } from './codec.ts';
-import { rtpHeaderBytes } from './frames.ts';
-import { msAttributes, rfcAttributes } from './names.ts';
+import { msAttributes, rfcAttributes, rtpHeaderBytes } from './names.ts';
 import type { Dialect } from './names.ts';
 
 /** Where a message or frame is going. */

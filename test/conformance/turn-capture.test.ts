@@ -99,7 +99,8 @@ const allocated = {
 const twoSends = {
   peers: { '127.0.0.1:55555': { toPeer: 220, fromPeer: 0 } },
   messages: { allocate: 2, send: 2, 'allocate-error': 1, 'allocate-response': 1 },
-  dataFrames: { toUpstream: 0, toClient: 0 }, dataBytes: { toUpstream: 220, toClient: 0 }, version: 1, activeDestination: null, rtpSeen: false, opaque: null,
+  dataFrames: { toUpstream: 0, toClient: 0 }, dataBytes: { toUpstream: 220, toClient: 0 }, errors: { 401: 1 },
+  dataRates: { toUpstream: { frames: 0, bytes: 0, framesMax: 0, bytesMax: 0 }, toClient: { frames: 0, bytes: 0, framesMax: 0, bytesMax: 0 } }, version: 1, activeDestination: null, rtpSeen: false, opaque: null,
 };
 const expected = new Map<number, unknown>([
   [1, { allocations: [{ ...allocated, reflexive: '127.0.0.1:60934' }], ...twoSends }],

@@ -27,6 +27,17 @@ describe('the client', () => {
     await server.close();
   });
 
+  it('runs exchanges of several sessions in turns on one connection', async () => {
+    const server = await startMsTurnServer({ host: '127.0.0.1', port: 0, users: { alice: 'secret' } });
+    for (const pseudoTls of [true, false]) {
+      const report = await runMsTurnClient({ ...login, port: server.port, pseudoTls, sessions: 3, sends: 2, dataFrames: 4, payloadBytes: 10 });
+      expect(report).toMatchObject({ failure: null, indications: 6, dataFrames: 12, echoedBytes: 180 });
+    }
+    // For each session: a challenge, an Allocate, two Sends, an active destination, four data frames, the end.
+    expect(server.stats).toMatchObject({ connections: 2, pseudoTls: 1, sessions: 6, multiplexedFrames: 60, challenges: 6, allocations: 12, sends: 12, activeDestinations: 6, dataFrames: 24, tampered: 0 });
+    await server.close();
+  });
+
   it('tells faults: nobody there, no pseudo-TLS, silence', async () => {
     const silent = createServer((socket) => void socket.resume());
     silent.listen(0, '127.0.0.1');

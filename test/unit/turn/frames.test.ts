@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { encodeMessage } from '../../../src/turn/codec.ts';
+import { sessionNumber } from '../../../src/turn/multiplex.ts';
 import { FrameWalker } from '../../../src/turn/frames.ts';
 import type { Framing } from '../../../src/turn/frames.ts';
 import { makeHello, msClientHello, ssltcpClientHello } from '../../../src/turn/hello.ts';
@@ -70,6 +71,19 @@ describe('MS-TURN framing', () => {
   const expected = { controls: [control, control, control], frames: 5, payloadBytes: 20 + 0 + 1 + 20 + 0, rtp: true, channels: new Set([0]), opaqueBytes: 0 };
 
   it('control, data, empty data and multiplexed frames', () => everywhere(stream, 'ms', expected));
+  it('multiplexed frames say whose they are, whether whole or in pieces', () => {
+    for (let cut = 0; cut < stream.length; cut += 1) {
+      const walker = new FrameWalker({ framing: 'ms', hello: false, messageBytesMax: 8192 });
+      const sessions: number[] = [];
+      for (const piece of [stream.subarray(0, cut), stream.subarray(cut)]) {
+        walker.feed(piece);
+        for (let step = walker.next(); step !== 'end'; step = walker.next()) if (step === 'control' || step === 'data') sessions.push(walker.session);
+      }
+      const id = sessionNumber(session, 0);
+      expect([...new Set(sessions)]).toEqual([0, id]);
+      expect(sessions.slice(-4)).toEqual([id, id, id, 0]);
+    }
+  });
   it('behind the pseudo hello', () => everywhere(Buffer.concat([makeHello(msClientHello), stream]), 'ms', expected, true));
 
   it('only RTP counts as RTP', () => {

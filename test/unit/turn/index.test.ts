@@ -60,7 +60,8 @@ describe('MS-TURN through the relay', () => {
         allocate: 3, 'allocate-error': 1, 'allocate-response': 2, send: 3, 'data-indication': 3,
         'set-active-destination': 1, 'set-active-destination-response': 1, 'data-frame': 10,
       },
-      dataFrames: { toUpstream: 5, toClient: 5 }, dataBytes: { toUpstream: 8 * 172, toClient: 8 * 172 },
+      dataFrames: { toUpstream: 5, toClient: 5 }, dataBytes: { toUpstream: 8 * 172, toClient: 8 * 172 }, errors: { 401: 1 },
+      dataRates: { toUpstream: { frames: 0, bytes: 0, framesMax: 5, bytesMax: 8 * 172 }, toClient: { frames: 0, bytes: 0, framesMax: 5, bytesMax: 8 * 172 } },
       version: 1, activeDestination: '192.0.2.7:50007', rtpSeen: true, opaque: null,
     });
     expect(meter.values.get('turn_allocations ms-turn')).toBe(0);

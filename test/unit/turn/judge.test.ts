@@ -68,6 +68,14 @@ describe('what cannot be read to its end', () => {
     const long = msFrame(msTypes.send, [to('192.0.2.1'), { type: msAttributes.data, value: Buffer.alloc(9_000) }]);
     expect(judged(long, 'ms', noTen)).toEqual({ answer: null });
   });
+
+  it('nor does a peer of an unknown family pass for none', () => {
+    const odd = Buffer.from(to('10.0.0.1').value);
+    odd.writeUInt8(0, 1);
+    const refusal = judged(msFrame(msTypes['set-active-destination'], [{ type: msAttributes['destination-address'], value: odd }]), 'ms', noTen);
+    const message = decodeMessage(refusal?.answer?.subarray(4) ?? Buffer.alloc(0), 'ms');
+    expect(message === null ? null : errorOf(message)?.code).toBe(400);
+  });
 });
 
 describe('answers', () => {

@@ -5,6 +5,7 @@ import type { LimitName } from '../../../src/core/limits.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { addressValue, encodeMessage, errorValue, newTransaction, uint32, xorAddressValue } from '../../../src/turn/codec.ts';
 import type { TurnAttribute } from '../../../src/turn/codec.ts';
+import { sessionNumber } from '../../../src/turn/multiplex.ts';
 import { msAttributes, msTypes, rfcAttributes, rfcMethods } from '../../../src/turn/names.ts';
 import type { Dialect } from '../../../src/turn/names.ts';
 import { TurnObserver } from '../../../src/turn/observer.ts';
@@ -23,14 +24,14 @@ class Bench {
   }
 
   /** A message each way; answers its transaction. */
-  say(toward: 'toUpstream' | 'toClient', type: number, attributes: readonly TurnAttribute[] = [], transaction = newTransaction(this.#dialect)): Buffer {
+  say(toward: 'toUpstream' | 'toClient', type: number, attributes: readonly TurnAttribute[] = [], transaction = newTransaction(this.#dialect), session = 0): Buffer {
     const bytes = encodeMessage({ dialect: this.#dialect, type, attributes, transaction });
-    this.observer.control(bytes, 0, bytes.length, this.#dialect, toward);
+    this.observer.control(bytes, 0, bytes.length, this.#dialect, toward, session);
     return transaction;
   }
 
-  exchange(type: number, asked: readonly TurnAttribute[], answer: number, given: readonly TurnAttribute[]): void {
-    this.say('toClient', answer, given, this.say('toUpstream', type, asked));
+  exchange(type: number, asked: readonly TurnAttribute[], answer: number, given: readonly TurnAttribute[], session = 0): void {
+    this.say('toClient', answer, given, this.say('toUpstream', type, asked, newTransaction(this.#dialect), session), session);
   }
 
   get gauge(): number {
@@ -108,7 +109,50 @@ describe('the fates of an allocation', () => {
   });
 });
 
+describe('sessions of a multiplexed connection', () => {
+  const [one, other] = [sessionNumber(Buffer.alloc(8, 1), 0), sessionNumber(Buffer.alloc(8, 2), 0)];
+  const peer = (ip: string): TurnAttribute => ({ type: msAttributes['destination-address'], value: addressValue({ ip, port: 9 }) });
+
+  it('each has an allocation and an active destination of its own', () => {
+    const bench = new Bench('ms');
+    for (const session of [one, other]) {
+      bench.exchange(allocate, [], refused, [error(401)], session);
+      bench.exchange(allocate, [], granted, [lifetime(600)], session);
+    }
+    expect(bench.observer.details.allocations).toMatchObject([{ result: 'allocated' }, { result: 'allocated' }]);
+    expect(bench.gauge).toBe(2);
+    bench.exchange(msTypes['set-active-destination'], [peer('192.0.2.1')], msTypes['set-active-destination-response'], [], one);
+    bench.exchange(msTypes['set-active-destination'], [peer('192.0.2.2')], msTypes['set-active-destination-response'], [], other);
+    bench.observer.data(1, 100, false, one, 'toUpstream');
+    bench.observer.data(2, 7, true, other, 'toClient');
+    bench.observer.data(1, 9, true, 0, 'toClient');
+    expect(bench.observer.details).toMatchObject({
+      peers: { '192.0.2.1:9': { toPeer: 100, fromPeer: 0 }, '192.0.2.2:9': { toPeer: 0, fromPeer: 7 } }, messages: { 'data-frame': 4 }, dataBytes: { toUpstream: 100, toClient: 16 },
+    });
+    bench.exchange(allocate, [lifetime(0)], granted, [], one);
+    expect(bench.observer.details.allocations).toMatchObject([{ result: 'freed' }, { result: 'allocated' }]);
+    expect(bench.gauge).toBe(1);
+  });
+
+  it('a refusal of ours is of its session', () => {
+    const bench = new Bench('ms');
+    bench.exchange(allocate, [], granted, [lifetime(600)], one);
+    bench.observer.refused(encodeMessage({ dialect: 'ms', type: allocate, attributes: [] }), 'ms', 403, other);
+    expect(bench.observer.details.allocations).toMatchObject([{ result: 'allocated', errorCode: null }, { result: 'failed', errorCode: 403 }]);
+  });
+});
+
 describe('what is shown', () => {
+  it('error codes of all messages', () => {
+    const bench = new Bench('ms');
+    bench.exchange(allocate, [], refused, [error(401)]);
+    bench.exchange(allocate, [], refused, [error(438)]);
+    bench.exchange(allocate, [], refused, [error(401)]);
+    bench.exchange(msTypes['set-active-destination'], [], msTypes['set-active-destination-error'], [error(400)]);
+    bench.exchange(msTypes['set-active-destination'], [], msTypes['set-active-destination-error'], []);
+    expect(bench.observer.details.errors).toEqual({ 400: 1, 401: 2, 438: 1 });
+  });
+
   it('users: text where printable and short, else the SHA-256 of their bytes', () => {
     const shown = (user: Buffer): string | null | undefined => {
       const bench = new Bench('ms');

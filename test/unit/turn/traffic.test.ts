@@ -5,12 +5,14 @@ import type { TurnDetails } from '../../../src/core/session.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { addressValue, encodeMessage, xorAddressValue } from '../../../src/turn/codec.ts';
 import { msAttributes, msTypes, rfcAttributes } from '../../../src/turn/names.ts';
+import { noRate } from '../../../src/turn/rates.ts';
 import { PeerTraffic, activeChannel } from '../../../src/turn/traffic.ts';
 import { Tally } from './support.ts';
 
 function traffic(turnPeersMax = 256): { details: TurnDetails; peers: PeerTraffic; meter: Tally } {
   const details: TurnDetails = {
     allocations: [], peers: {}, messages: {}, dataFrames: { toUpstream: 0, toClient: 0 }, dataBytes: { toUpstream: 0, toClient: 0 },
+    dataRates: { toUpstream: noRate(), toClient: noRate() }, errors: {},
     version: null, activeDestination: null, rtpSeen: false, opaque: null,
   };
   const meter = new Tally();

@@ -66,6 +66,7 @@ export const errorTable = {
   HTTP2_FLOOD: row('handler', 'client', 'The HTTP/2 peer opens, resets or configures too fast.', 'See limits; the client is hostile or broken.'),
   SIP_MALFORMED: row('handler', 'client', 'The SIP stream cannot be framed without doubt.', 'The sender must be mended.'),
   SIP_TOO_LARGE: row('handler', 'client', 'A SIP message is larger than its limits allow.', 'Raise the sip limits if the sender is right.'),
+  SIP_TOO_MANY: row('handler', 'client', 'One side sends more SIP messages a second than its limit allows; requests are refused (503), the session goes on.', 'Raise limits.sipMessagesPerSecondMax if the sender is right.'),
   TURN_MALFORMED: row('handler', 'client', 'The TURN stream cannot be framed.', 'The sender must be mended.'),
   TURN_TOO_LARGE: row('handler', 'client', 'A TURN frame is larger than its limit allows.', 'Raise the turn limits if the sender is right.'),
   IDLE_TIMEOUT: row('relay', 'nobody', 'Nothing moved for the idle limit.', 'Raise the idle limit if the silence was meant.'),

@@ -11,6 +11,7 @@ import { Dialogs, Subscriptions } from './dialogs.ts';
 import type { WatchedDialog } from './dialogs.ts';
 import { cseqIn } from './headers.ts';
 import type { SipHead } from './headers.ts';
+import { MessageRates } from './rates.ts';
 import { Registrations, secondsIn } from './registrations.ts';
 
 /** IANA's SIP methods, and Microsoft's three (MS-SIP, MS-SIPCOMP): the closed set of metric labels. */
@@ -36,6 +37,7 @@ export class SipObserver {
   readonly #registrations: Registrations;
   readonly #dialogs: Dialogs;
   readonly #subscriptions: Subscriptions;
+  readonly #rates: MessageRates;
   readonly #mrasPending = new BoundedMap<true>(pendingMax, () => undefined);
   readonly #negotiating = new BoundedMap<Side>(pendingMax, () => undefined);
   /** Label lists by name, made once: counting a message allocates nothing. */
@@ -46,8 +48,8 @@ export class SipObserver {
   /** The dialog that each side's current message describes. Null: its body is of no interest. */
   readonly #described: Record<Side, WatchedDialog | null> = { client: null, upstream: null };
 
-  /** `onExpiry` is told when (milliseconds since the epoch) a registration will run out, so that `sweep` can be called then. */
-  constructor(session: Session, limits: Limits, meter: Meter, onExpiry: (at: number) => void) {
+  /** `onDue` is told when (milliseconds since the epoch) a registration will run out or rates are due, so that `sweep` can be called then. */
+  constructor(session: Session, limits: Limits, meter: Meter, onDue: (at: number) => void) {
     this.#limits = limits;
     this.#meter = meter;
     this.#protocol = session.protocol;
@@ -58,7 +60,7 @@ export class SipObserver {
     session.details.sip = this.details;
     this.#registrations = new Registrations(this.details.registrations, limits, {
       changed: (step) => meter.add('sip_registrations', [], step),
-      expires: onExpiry,
+      expires: onDue,
       forgotten: () => meter.add('limits_hit_total', ['sipRegistrationsMax']),
     });
     this.#dialogs = new Dialogs(this.details.dialogs, limits, {
@@ -66,6 +68,15 @@ export class SipObserver {
       forgotten: () => meter.add('limits_hit_total', ['sipDialogsMax']),
     });
     this.#subscriptions = new Subscriptions(subscriptions, limits);
+    this.#rates = new MessageRates(this.details, limits, onDue);
+  }
+
+  /** A message of either kind, before `request` or `response`. Answers true when its side sends more a second than sipMessagesPerSecondMax. */
+  arrived(from: Side, now: number): boolean {
+    const { sipMessagesPerSecondMax } = this.#limits;
+    const messages = this.#rates.arrived(from, now);
+    if (messages === sipMessagesPerSecondMax + 1) this.#meter.add('limits_hit_total', ['sipMessagesPerSecondMax']);
+    return messages > sipMessagesPerSecondMax;
   }
 
   /** A request that is passed on, or (`refused`) answered by us: then it is only counted. */
@@ -154,15 +165,17 @@ export class SipObserver {
     this.details.keepAlives += count;
   }
 
-  /** Ends what has expired; answers when something will expire next (milliseconds since the epoch), null when nothing can. */
+  /** Ends what has expired and makes rates; answers when to call next (milliseconds since the epoch), null when there is nothing to wait for. */
   sweep(now: number): number | null {
-    return this.#registrations.sweep(now);
+    const [expiry, rates] = [this.#registrations.sweep(now), this.#rates.sweep(now)];
+    return expiry === null || rates === null ? expiry ?? rates : Math.min(expiry, rates);
   }
 
   /** The connection is over: the gauges fall by what it held. */
   close(): void {
     this.#registrations.close();
     this.#dialogs.close();
+    this.#rates.end();
   }
 
   #countRequest(method: string): void {

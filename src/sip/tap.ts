@@ -2,6 +2,7 @@
 // are rules. Bytes pass unmodified; without rules at once, with rules as soon as their message's head is judged.
 
 import { FlowError } from '../core/errors.ts';
+import type { ErrorCode } from '../core/errors.ts';
 import type { Deps, Flow, Side } from '../core/flow.ts';
 import type { Endpoint } from '../core/session.ts';
 import { sessionFields } from '../core/log.ts';
@@ -13,11 +14,17 @@ import type { SipObserver } from './observer.ts';
 import { Passage } from './passage.ts';
 import { doubtIn, refusalStatus, refuse, transactionKey } from './refusal.ts';
 
-const secondMs = 1000;
 /** The method that would blind the rules from its answer on (MS-SIPCOMP). */
 const compressionMethod = 'NEGOTIATE';
 const notAcceptable = 488;
 const badRequest = 400;
+
+/** What a refused request is answered with, and the rule it is told under. */
+interface Refusal {
+  readonly status: number;
+  readonly rule: string;
+  readonly code: ErrorCode;
+}
 
 /** What the two directions of one connection share. */
 export interface SipConnection {
@@ -41,8 +48,6 @@ export class SipTap implements Tap {
   /** The pieces so far of a session description that is looked into. */
   #description: Buffer[] = [];
   #answers: Buffer[] = [];
-  #secondStartedAt = 0;
-  #messagesThisSecond = 0;
 
   constructor(connection: SipConnection, from: Side) {
     const { limits, meter } = connection.deps;
@@ -98,9 +103,9 @@ export class SipTap implements Tap {
     const { observer } = this.#connection;
     const framer = this.#framer;
     const { head } = framer;
-    this.#countRate(now);
+    const tooMany = observer.arrived(this.#from, now);
     this.#description = [];
-    const refused = head.status === 0 && this.#judging && this.#isRefused();
+    const refused = head.status === 0 && this.#judging && this.#isRefused(tooMany);
     if (head.status === 0) observer.request(head, this.#from, refused);
     else if (observer.response(head, this.#from, now)) observer.details.opaque = 'compressed (MS-SIPCOMP)';
     this.#dropping = refused && framer.bodyBytes > 0;
@@ -125,15 +130,15 @@ export class SipTap implements Tap {
   }
 
   /** Asks policy; a refused request is answered (an ACK is not), and the ACK of a refused INVITE is swallowed. */
-  #isRefused(): boolean {
+  #isRefused(tooMany: boolean): boolean {
     const { flow, deps, observer } = this.#connection;
     const { head } = this.#framer;
     const { method } = head;
     if (method === 'ACK' && this.#refused.size > 0 && this.#refused.take(transactionKey(head)) !== undefined) return true;
     const doubt = doubtIn(head);
-    const refusal = doubt === null ? this.#verdict() : { status: badRequest, rule: 'malformed' };
+    const refusal = doubt === null ? this.#verdict(tooMany) : { status: badRequest, rule: 'malformed', code: 'SIP_MALFORMED' } as const;
     if (refusal === null) return false;
-    const answer = refuse(head, refusal.status, doubt === null ? 'REQUEST_DENIED' : 'SIP_MALFORMED', this.#source());
+    const answer = refuse(head, refusal.status, refusal.code, this.#source());
     if (answer !== null) this.#answers.push(answer);
     if (method === 'INVITE' && answer !== null) this.#refused.set(transactionKey(head), true);
     observer.details.denied = { requests: (observer.details.denied?.requests ?? 0) + 1, rule: refusal.rule };
@@ -141,14 +146,16 @@ export class SipTap implements Tap {
     return true;
   }
 
-  #verdict(): { status: number; rule: string } | null {
+  #verdict(tooMany: boolean): Refusal | null {
     const { flow, deps } = this.#connection;
     const { head } = this.#framer;
     const verdict = deps.policy.sip(flow.session, { method: head.method, from: this.#uri('from'), to: this.#uri('to'), agent: head.text('user-agent') });
     deps.meter.add('policy_decisions_total', ['sip', verdict.action]);
-    if (verdict.action === 'deny') return { status: refusalStatus('REQUEST_DENIED', verdict.status), rule: verdict.rule };
+    if (verdict.action === 'deny') return { status: refusalStatus('REQUEST_DENIED', verdict.status), rule: verdict.rule, code: 'REQUEST_DENIED' };
+    // Nothing answers an ACK, so that refusing one would only lose it.
+    if (tooMany && head.method !== 'ACK') return { status: refusalStatus('SIP_TOO_MANY', null), rule: 'limit sipMessagesPerSecondMax', code: 'SIP_TOO_MANY' };
     // Compression would end what the rules can see; a client goes on without it (MS-SIPCOMP section 3.1.4).
-    return head.method === compressionMethod ? { status: notAcceptable, rule: 'no compression past sip rules' } : null;
+    return head.method === compressionMethod ? { status: notAcceptable, rule: 'no compression past sip rules', code: 'REQUEST_DENIED' } : null;
   }
 
   #uri(name: 'from' | 'to'): string | null {
@@ -161,16 +168,6 @@ export class SipTap implements Tap {
     const { client, destination } = this.#connection.flow.session;
     if (this.#from === 'client') return client;
     return destination.ip === null ? null : { ip: destination.ip, port: destination.port };
-  }
-
-  #countRate(now: number): void {
-    const { limits, meter } = this.#connection.deps;
-    if (now - this.#secondStartedAt >= secondMs || now < this.#secondStartedAt) {
-      this.#secondStartedAt = now;
-      this.#messagesThisSecond = 0;
-    }
-    this.#messagesThisSecond += 1;
-    if (this.#messagesThisSecond === limits.sipMessagesPerSecondMax + 1) meter.add('limits_hit_total', ['sipMessagesPerSecondMax']);
   }
 
   /**

@@ -82,9 +82,19 @@ function SipFacts({ sip }) {
   return html`
     <h3>SIP</h3>
     ${sip.opaque !== null && html`<p class="advice">No longer looked into: ${sip.opaque}</p>`}
-    <${Pairs} rows=${[['Requests', counts(sip.methods)], ['Responses', counts(sip.statuses)], ['Keep-alives', countText(sip.keepAlives)]]} />
+    <${Pairs} rows=${[
+      ['Requests', counts(sip.methods)],
+      ['Responses', counts(sip.statuses)],
+      ['A second', sip.rates && [counts(sip.rates.methods, rateText), counts(sip.rates.statuses, rateText)].filter((text) => text !== '').join(', ')],
+      ['Busiest second', sip.busiestSecond && `${countText(sip.busiestSecond.fromClient)} from client, ${countText(sip.busiestSecond.fromUpstream)} from server`],
+      ['Keep-alives', countText(sip.keepAlives)],
+      ['Server', sip.server],
+      ['Media relay asked for', sip.mras && `${countText(sip.mras.requested)}, granted ${countText(sip.mras.granted)}, failed ${countText(sip.mras.failed)}`],
+      ['Refused', sip.denied && `${countText(sip.denied.requests)}, last by ${sip.denied.rule}`],
+    ]} />
     ${sip.registrations.length > 0 && html`<${DataView} value=${sip.registrations} caption="Registrations" />`}
-    ${sip.dialogs.length > 0 && html`<${DataView} value=${sip.dialogs} caption="Dialogs" />`}`;
+    ${sip.dialogs.length > 0 && html`<${DataView} value=${sip.dialogs} caption="Dialogs" />`}
+    ${sip.subscriptions?.length > 0 && html`<${DataView} value=${sip.subscriptions} caption="Subscriptions" />`}`;
 }
 
 function TurnFacts({ turn }) {
@@ -94,14 +104,22 @@ function TurnFacts({ turn }) {
     ${turn.opaque !== null && html`<p class="advice">No longer looked into: ${turn.opaque}</p>`}
     <${Pairs} rows=${[
       ['Messages', counts(turn.messages)],
-      ['Data to server', `${bytesText(turn.dataBytes.toUpstream)} in ${countText(turn.dataFrames.toUpstream)} frames`],
-      ['Data to client', `${bytesText(turn.dataBytes.toClient)} in ${countText(turn.dataFrames.toClient)} frames`],
+      ['Errors', counts(turn.errors)],
+      ['Data to server', dataText(turn, 'toUpstream')],
+      ['Data to client', dataText(turn, 'toClient')],
       ['MS version', turn.version],
       ['Active destination', turn.activeDestination],
       ['Media (RTP) seen', turn.rtpSeen ? 'yes' : 'no'],
+      ['Refused', turn.denied && `${countText(turn.denied.messages)}, last by ${turn.denied.rule}`],
     ]} />
     ${turn.allocations.length > 0 && html`<${DataView} value=${turn.allocations} caption="Allocations" />`}
     ${peers.length > 0 && html`<${DataView} value=${peers} caption="Peers" />`}`;
+}
+
+/** Data of one direction, how fast it goes, and how fast it went. */
+function dataText({ dataBytes, dataFrames, dataRates }, direction) {
+  const rate = dataRates[direction];
+  return `${bytesText(dataBytes[direction])} in ${countText(dataFrames[direction])} frames; a second ${bytesText(rate.bytes)} in ${countText(rate.frames)}, at most ${bytesText(rate.bytesMax)} in ${countText(rate.framesMax)}`;
 }
 
 /** Name and value; those without a value are left out. */
@@ -110,6 +128,10 @@ function Pairs({ rows }) {
     <div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-function counts(record) {
-  return Object.entries(record).sort((left, right) => right[1] - left[1]).map(([name, count]) => `${name} ${countText(count)}`).join(', ');
+function counts(record, text = countText) {
+  return Object.entries(record).sort((left, right) => right[1] - left[1]).map(([name, count]) => `${name} ${text(count)}`).join(', ');
+}
+
+function rateText(value) {
+  return value.toLocaleString('en', { maximumFractionDigits: 2 });
 }

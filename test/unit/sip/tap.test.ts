@@ -246,3 +246,17 @@ test('more messages a second than the limit are counted once a second, and pass'
   client.push(ack);
   expect(world.meter.of('limits_hit_total{sipMessagesPerSecondMax}')).toBe(2);
 });
+
+test('more requests a second than the limit are refused with 503 where rules exist; ACKs and responses pass', () => {
+  const world = testDeps(() => allow, { sipMessagesPerSecondMax: 2 });
+  const { client, upstream, details } = connection(world);
+  const { forwarded, answers } = push(client, [Buffer.concat([options, ack, options, ack, response(200, 'OPTIONS'), options])]);
+  expect(forwarded).toBe(Buffer.concat([options, ack, ack, response(200, 'OPTIONS')]).toString('latin1'));
+  expect(answers.match(/^SIP\/2\.0 503 Service Unavailable\r\n/gm)).toHaveLength(2);
+  expect(answers).toContain('Reason: SIP;cause=503;text="SIP_TOO_MANY"');
+  expect(details).toMatchObject({ denied: { requests: 2, rule: 'limit sipMessagesPerSecondMax' }, busiestSecond: { fromClient: 6, fromUpstream: 0 } });
+  // Each side has a second of its own, and the next one begins anew.
+  expect(push(upstream, [options]).answers).toBe('');
+  world.now += 1_000;
+  expect(push(client, [options])).toMatchObject({ forwarded: options.toString('latin1'), answers: '' });
+});

@@ -5,13 +5,16 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import type { ClientCertificate, UpstreamTrust } from './core/certificates.ts';
+import { limitsWith } from './core/limits.ts';
+import type { Limits } from './core/limits.ts';
 import type { Config } from './config/schema.ts';
+import { fetchWay } from './handoff/fetch-way.ts';
 
 /** What of the config is read; revocation checks are off where nothing is said. */
 export type TrustOptions = Omit<Config['upstream'], 'revocation'> & Partial<Pick<Config['upstream'], 'revocation'>>;
 
 /** Reads the roots and makes them the process's default. Throws with the file's name when one cannot be read. */
-export function installTrust(upstream: TrustOptions, extraCa: readonly string[], ownIssuers: readonly string[]): UpstreamTrust {
+export function installTrust(upstream: TrustOptions, extraCa: readonly string[], ownIssuers: readonly string[], limits: Limits = limitsWith()): UpstreamTrust {
   const own = ownIssuers.map((pem) => new X509Certificate(pem));
   // By key: another certificate for the same key would make the same leaves good.
   const ownKeys = new Set(own.map(keyOf));
@@ -19,7 +22,7 @@ export function installTrust(upstream: TrustOptions, extraCa: readonly string[],
   const roots = pems.map((pem) => new X509Certificate(pem)).filter((root) => !ownKeys.has(keyOf(root)));
   const clientCerts = upstream.clientCerts.map(clientCertificateOf);
   setDefaultCACertificates(roots.map((root) => root.toString()));
-  return { minVersion: upstream.minVersion, roots, own, clientCerts, revocation: upstream.revocation ?? 'off', allowLocal: upstream.allowLocal };
+  return { minVersion: upstream.minVersion, roots, own, clientCerts, revocation: upstream.revocation ?? 'off', allowLocal: upstream.allowLocal, way: fetchWay(upstream, limits) };
 }
 
 function clientCertificateOf({ host, cert, key }: Config['upstream']['clientCerts'][number]): ClientCertificate {

@@ -40,7 +40,7 @@ async function start(order: WorkerOrder): Promise<void> {
   const log = createLogger(config.logging.level).child({ worker: order.name });
   const registry = meterFor(config, order.name);
   const certificates = await openCertificates(certificateOptions(config, registry, log, false));
-  const trust = installTrust(config.upstream, order.extraCa, certificates.issuerPems());
+  const trust = installTrust(config.upstream, order.extraCa, certificates.issuerPems(), config.limits);
   const ask = askOver(channel, workerTopic, config.limits);
   // What does not reach the primary is a refusal less, or a proof of trust that the next session brings again.
   const learned = new LearnedView(Date.now, (what, place) => void ask('learned', what, place).catch(() => {}));
@@ -68,7 +68,7 @@ async function start(order: WorkerOrder): Promise<void> {
 async function reload(started: DataPlane, text: string, order: WorkerOrder, certificates: Certificates): Promise<void> {
   const ready = readyConfig(loadConfig(text, order.fileName), order.fileName);
   if (!ready.ok) throw new Error('the config changed while it was reloaded');
-  await started.reload(ready.config, ready.policy, installTrust(ready.config.upstream, order.extraCa, certificates.issuerPems()));
+  await started.reload(ready.config, ready.policy, installTrust(ready.config.upstream, order.extraCa, certificates.issuerPems(), ready.config.limits));
 }
 
 function poolOf(ask: Ask): SharedPool {

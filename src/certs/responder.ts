@@ -45,6 +45,8 @@ export function createResponder(options: ResponderOptions): Responder {
   const held = new Map<string, { readonly der: Buffer; readonly times: OcspTimes }>();
   let second = 0;
   let signatures = 0;
+  /** Counts what `forget` was called for: a signature under way then is of what was known before. */
+  let known = 0;
 
   const mayNotSign = (now: number): boolean => {
     if (Math.floor(now / 1000) !== second) {
@@ -81,13 +83,13 @@ export function createResponder(options: ResponderOptions): Responder {
       const state: OcspState = asked === undefined ? { state: 'unknown' } : stateOf(ledger, asked, query.serial);
       const now = clock();
       const key = `${issuer.keyIdHex} ${query.certId.toString('latin1')}`;
-      const known = query.nonce === null ? ready(key, now) : null;
-      if (known === null && mayNotSign(now)) {
+      const reused = query.nonce === null ? ready(key, now) : null;
+      if (reused === null && mayNotSign(now)) {
         meter.add('limits_hit_total', ['ocspSignaturesPerSecondMax']);
         return failed('tryLater', 'try-later');
       }
       meter.add('ocsp_requests_total', [state.state]);
-      if (known !== null) return known;
+      if (reused !== null) return reused;
       const times = timesAt(now);
       const der = signNow(issuer, query, state, times);
       if (query.nonce !== null) return { der, times: null };
@@ -98,17 +100,21 @@ export function createResponder(options: ResponderOptions): Responder {
       const now = clock();
       const certId = certIdOf(issuer, serial);
       const key = `${issuer.keyIdHex} ${certId.toString('latin1')}`;
-      const known = ready(key, now);
-      if (known !== null) return known.der;
+      const reused = ready(key, now);
+      if (reused !== null) return reused.der;
+      const before = known;
       const times = timesAt(now);
       const toBeSigned = ocspToBeSigned(issuer, certId, stateOf(ledger, issuer, serial.toString('hex')), times, null);
       return issuer.signLater(toBeSigned).then((signature) => {
         const der = ocspResponse(issuer, toBeSigned, signature);
-        hold(key, der, times);
+        if (before === known) hold(key, der, times);
         return der;
       });
     },
-    forget: () => held.clear(),
+    forget() {
+      known += 1;
+      held.clear();
+    },
   };
 }
 

@@ -48,6 +48,7 @@ export function createRevocation(options: RevocationOptions): Revocation {
   const documents = staticDocuments(options.trusted);
   return {
     isHost: (host) => hosts.has(host) || hosts.has(host.toLowerCase()),
+    ports: new Set(options.hosts.map(portOf)),
     answer(method, path, body) {
       const [plain = ''] = path.split(/[?#]/, 1);
       if (isOcsp(plain)) return ocsp(method, plain, body, options);
@@ -65,6 +66,10 @@ function hostForms(host: string): string[] {
   const named = /:\d+$/.test(lower.replace(/^\[.*\]/, ''));
   if (!named) return [lower, `${lower}:80`];
   return lower.endsWith(':80') ? [lower, lower.slice(0, -3)] : [lower];
+}
+
+function portOf(host: string): number {
+  return Number(/:(\d+)$/.exec(host.replace(/^\[.*\]/, ''))?.[1] ?? 80);
 }
 
 function staticDocuments(trusted: readonly Issuer[]): Map<string, RevocationAnswer> {

@@ -1,6 +1,7 @@
 // The nouns of certificates: what can be wrong with a server's, what an emulated leaf must look like, what is believed and shown.
 
 import type { X509Certificate } from 'node:crypto';
+import type { Socket } from 'node:net';
 
 export type TlsVersion = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
 export type LeafKeyType = 'rsa' | 'ec';
@@ -55,6 +56,8 @@ export interface RevocationAnswer {
 export interface Revocation {
   /** Whether a plain-http request with this Host (as sent, port included) is for us. Cheap: asked for every plain request. */
   isHost(host: string): boolean;
+  /** Ports of the distribution points: on others nobody asks for them. Absent: on none. */
+  readonly ports?: ReadonlySet<number>;
   answer(method: string, path: string, body: Buffer | null): RevocationAnswer;
 }
 
@@ -64,6 +67,16 @@ export interface ClientCertificate {
   /** The certificate and those above it. */
   readonly certPem: string;
   readonly keyPem: string;
+}
+
+/** The way to what certificates point at: issuers, CRLs and OCSP responders. */
+export interface FetchWay {
+  /** All addresses of a name; rejects when there is none. */
+  readonly resolve: (host: string) => Promise<readonly string[]>;
+  /** An HTTP proxy that is asked in its stead; it resolves names. */
+  readonly httpProxy: { readonly origin: string; readonly authorization: string | null } | null;
+  /** Opens connections through a proxy of another kind, which resolves names. */
+  readonly open: ((host: string, port: number) => Promise<Socket>) | null;
 }
 
 /** What the gateway believes about servers and shows them; one object per config, shared by all flows. */
@@ -78,4 +91,6 @@ export interface UpstreamTrust {
   readonly revocation?: RevocationMode;
   /** Lets issuers, CRLs and OCSP answers be fetched from this machine's own addresses. */
   readonly allowLocal?: boolean;
+  /** Absent: straight there, names resolved by the system. */
+  readonly way?: FetchWay;
 }

@@ -5,7 +5,7 @@ import { errorTable, FlowError, toFlowError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import type { EntryDeps, Flow, Handled } from '../core/flow.ts';
 import type { Session } from '../core/session.ts';
-import type { DetectSwitches, SslVerdict } from '../core/verdicts.ts';
+import type { ConnectionVerdict, DetectSwitches, SslVerdict } from '../core/verdicts.ts';
 import { detectedNames, protocolRows, shownName } from '../core/protocols.ts';
 import type { DetectedName, ProtocolName } from '../core/protocols.ts';
 import { relay } from '../core/relay.ts';
@@ -18,6 +18,7 @@ import { detect } from './detect.ts';
 import type { Detection } from './detect.ts';
 import { endUnanswered, leftAfterHandshake, orLeftWordless } from './endings.ts';
 import { protocols } from './protocols.ts';
+import { asksForRevocation, tellRevocation } from './revocation-first.ts';
 import { judgeSuspect } from './suspect.ts';
 
 /** What conduct needs besides what handlers may reach. */
@@ -45,8 +46,7 @@ const putBack: ReadonlySet<ErrorCode> = new Set(['NOT_HTTP', 'HTTP_MALFORMED', '
 export async function conduct(entry: Flow, deps: ConductDeps): Promise<void> {
   const verdict = deps.policy.connection(entry.session);
   decided(entry.session, deps, 'connection', verdict);
-  if (verdict.action === 'deny') throw denied(entry, 'CONNECTION_DENIED', verdict.rule);
-  if (verdict.action === 'tunnel') return await tunnel(entry, deps, 'undetected');
+  if (verdict.action !== 'allow') return await keepShut(entry, deps, verdict);
   let round: Round | 'done' = {
     flow: entry, switches: verdict.detect, tunnelOnError: verdict.tunnelOnError, serverFirst: verdict.serverFirst, handoff: true,
   };
@@ -165,7 +165,7 @@ async function tunnelTls(flow: Flow, deps: ConductDeps, because: ErrorCode | nul
 }
 
 async function protocolRound(round: Round, deps: ConductDeps, found: Detection): Promise<Round | 'done'> {
-  const { flow } = round;
+  const { flow, switches } = round;
   const { session } = flow;
   const looked = round.handoff && !allOff(round);
   const name: ProtocolName = found.row !== null ? shownName(found.row, flow.insideTls) : looked ? 'unknown' : 'undetected';
@@ -176,6 +176,8 @@ async function protocolRound(round: Round, deps: ConductDeps, found: Detection):
   if (stray !== null && !round.tunnelOnError.has(stray)) throw new FlowError(stray, name);
   const verdict = deps.policy.protocol(session, name, flow.insideTls ? 'intercepted' : 'none');
   decided(session, deps, 'protocol', verdict, !flow.insideTls || verdict.action === 'deny');
+  const unheard = found.row === null ? switches.off.has('http') : found.row === 'http' && verdict.action !== 'handoff';
+  if (unheard && await asksForRevocation(flow, deps)) return await tellRevocation(flow, deps);
   if (verdict.action === 'deny') return await refuse(flow, deps, found.row, new FlowError('PROTOCOL_DENIED'), verdict.rule);
   if (stray !== null) {
     tunnelledOn(session, deps, stray);
@@ -245,6 +247,12 @@ async function relayBytes(flow: Flow, deps: ConductDeps, action: 'relay' | 'tunn
   const { relayIdleMs, halfOpenMs, injectBytesMax } = deps.limits;
   await relay(flow.client, upstream, { idleMs: relayIdleMs, halfOpenMs, injectBytesMax });
   return 'done';
+}
+
+async function keepShut(flow: Flow, deps: ConductDeps, { action, rule }: ConnectionVerdict): Promise<void> {
+  if (await asksForRevocation(flow, deps)) await tellRevocation(flow, deps);
+  else if (action === 'deny') throw denied(flow, 'CONNECTION_DENIED', rule);
+  else await tunnel(flow, deps, 'undetected');
 }
 
 function answered(flow: Flow): boolean {

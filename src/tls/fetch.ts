@@ -1,11 +1,13 @@
 // Fetches what certificates point at (issuers, CRLs, OCSP answers) over plain http, bounded in size, time and number. The addresses come from
-// strangers, so it never follows redirects and never connects to this machine or its link.
+// strangers, so it never follows redirects and never connects to this machine or its link; what a proxy makes of names is the proxy's to judge.
 
-import { lookup } from 'node:dns';
 import type { LookupAddress, LookupOptions } from 'node:dns';
+import { lookup } from 'node:dns/promises';
 import { BlockList, isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { Agent, request } from 'undici';
+import { Agent } from 'undici';
+import type { buildConnector } from 'undici';
+import type { FetchWay } from '../core/certificates.ts';
 import type { Limits } from '../core/limits.ts';
 
 /** What a fetch may take. */
@@ -24,7 +26,10 @@ export interface FetcherOptions {
   readonly limits: Limits;
   /** Lets it reach this machine's own addresses (upstream.allowLocal). */
   readonly allowLocal: boolean;
+  readonly way?: FetchWay;
 }
+
+const straight: FetchWay = { resolve: async (host) => (await lookup(host, { all: true })).map(({ address }) => address), httpProxy: null, open: null };
 
 /** Longer addresses are not followed. */
 const urlLengthMax = 2_048;
@@ -35,19 +40,30 @@ export function isFetchable(url: string): boolean {
   return url.length <= urlLengthMax && URL.canParse(url) && new URL(url).protocol === 'http:';
 }
 
+type LookupDone = (error: Error | null, addresses: LookupAddress[] | string, family?: number) => void;
+type Lookup = (host: string, options: LookupOptions, done: LookupDone) => void;
+
+const httpPort = 80;
+
 /** One for each trust in force. */
 export class Fetcher {
   readonly #limits: Limits;
   readonly #allowLocal: boolean;
+  readonly #way: FetchWay;
   readonly #agent: Agent;
   #running = 0;
   #local: { readonly readAtMs: number; readonly all: BlockList } | null = null;
 
-  constructor({ limits, allowLocal }: FetcherOptions) {
+  constructor({ limits, allowLocal, way = straight }: FetcherOptions) {
     this.#limits = limits;
     this.#allowLocal = allowLocal;
+    this.#way = way;
+    const { open } = way;
+    const connector: buildConnector.connector | { lookup: Lookup } = open === null
+      ? { lookup: (host, options, done) => this.#lookup(host, options, done) }
+      : ({ hostname, port }, done) => void open(hostname.replace(/^\[|\]$/g, ''), port === '' ? httpPort : Number(port)).then((socket) => done(null, socket), (error: Error) => done(error, null));
     // One request a connection: such servers are met once in hours.
-    this.#agent = new Agent({ pipelining: 0, connections: null, connect: { lookup: (host, options, done) => this.#lookup(host, options, done) } });
+    this.#agent = new Agent({ pipelining: 0, connections: null, connect: connector });
   }
 
   /** The body of a 200 answer; null for everything else, whatever it is. Never rejects. */
@@ -66,9 +82,15 @@ export class Fetcher {
   }
 
   async #request(url: string, bounds: FetchBounds, post: FetchBody | null): Promise<Buffer | null> {
-    const { statusCode, body } = await request(url, {
-      dispatcher: this.#agent, signal: AbortSignal.timeout(bounds.timeMs), reset: true,
-      ...(post === null ? {} : { method: 'POST', body: post.bytes, headers: { 'content-type': post.type } }),
+    const { origin, host, pathname, search } = new URL(url);
+    const { httpProxy } = this.#way;
+    const { statusCode, body } = await this.#agent.request({
+      ...(httpProxy === null ? { origin, path: pathname + search } : { origin: httpProxy.origin, path: origin + pathname + search }),
+      method: post === null ? 'GET' : 'POST', body: post?.bytes ?? null, signal: AbortSignal.timeout(bounds.timeMs), reset: true,
+      headers: {
+        host, ...(post === null ? {} : { 'content-type': post.type }),
+        ...(httpProxy?.authorization === undefined || httpProxy.authorization === null ? {} : { 'proxy-authorization': httpProxy.authorization }),
+      },
     });
     const chunks: Buffer[] = [];
     let length = 0;
@@ -82,14 +104,15 @@ export class Fetcher {
     return statusCode === 200 ? Buffer.concat(chunks) : null;
   }
 
-  /** Names are judged by what they resolve to, in the same step that connects: a name cannot change in between. */
-  #lookup(host: string, options: LookupOptions, done: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[] | string, family?: number) => void): void {
-    lookup(host, { ...options, all: true }, (error, addresses) => {
-      const usable = error === null ? addresses.filter(({ address }) => !this.#refuses(address)) : [];
+  /** Names are judged by what they resolve to, in the same step that connects: a name cannot change in between. The proxy's is the operator's. */
+  #lookup(host: string, options: LookupOptions, done: LookupDone): void {
+    this.#way.resolve(host).then((found) => {
+      const usable = found.filter((address) => this.#way.httpProxy !== null || !this.#refuses(address)).map((address) => ({ address, family: isIP(address) }));
       const [first] = usable;
-      if (first === undefined) return done(error ?? new Error(`${host} is an address of this machine`), []);
-      return options.all === true ? done(null, usable) : done(null, first.address, first.family);
-    });
+      if (first === undefined) done(new Error(`${host} is an address of this machine`), []);
+      else if (options.all === true) done(null, usable);
+      else done(null, first.address, first.family);
+    }, (error: Error) => done(error, []));
   }
 
   #refuses(ip: string): boolean {

@@ -38,7 +38,7 @@ export class UpstreamJudge {
   readonly #revocation: RevocationChecker;
 
   constructor(trust: UpstreamTrust, limits: Limits, clock: () => number) {
-    const fetcher = new Fetcher({ limits, allowLocal: trust.allowLocal ?? false });
+    const fetcher = new Fetcher({ limits, allowLocal: trust.allowLocal ?? false, ...(trust.way === undefined ? {} : { way: trust.way }) });
     this.#limits = limits;
     this.#clock = clock;
     this.#anchors = indexAnchors(trust.roots);

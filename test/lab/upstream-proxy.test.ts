@@ -1,18 +1,26 @@
 // Every connection through an upstream proxy: Squid by CONNECT with a login, another gateway of ours by SOCKS 5 with a login; opened,
 // tunnelled and plain flows alike, and what happens when the proxy refuses.
 
-import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
+import { issueServer, makeRoot } from '../support/certs.ts';
+import { crlOf } from '../support/revocation.ts';
+import type { CertServer } from './peers/cert-server.ts';
 import { labConfig } from './support/config.ts';
 import { curlWith, gatewayAt, loginServices, openServices, user } from './support/explicit.ts';
+import type { Host } from './support/host.ts';
 import { address } from './support/names.ts';
 import { greeting, startNginx } from './support/peers/nginx.ts';
 import { repository, sallyport } from './support/rules.ts';
 import { gatewayFor, labFile } from './support/suite.ts';
 
+/** A site whose CRL only the proxies can reach, at an address to which the gateway has no route. */
+const [siteIp, hiddenIp] = ['10.77.2.80', '10.77.2.81'];
+const siteName = 'checked.proxied.test';
+const siteRoot = makeRoot('Proxied root');
 /** Where the proxies are: an address of the server host. */
 const proxyIp = address('plain').v4;
 const login = `${user.name}:${encodeURIComponent(user.password)}`;
@@ -20,6 +28,8 @@ const login = `${user.name}:${encodeURIComponent(user.password)}`;
 labFile('upstream proxy', async ({ lab, certificates }) => {
   const { server } = lab;
   await startNginx(server, certificates);
+  await startCheckedSite(server);
+  await lab.gateway.mustRun(['ip', 'route', 'add', 'blackhole', hiddenIp]);
   // Squid gives root up, so what it reads lies where everyone may.
   const home = mkdtempSync(join(tmpdir(), 'lab-squid-'));
   chmodSync(home, 0o755);
@@ -55,10 +65,13 @@ shutdown_lifetime 0 seconds
     mode: 'redirect',
     whole: (certificates, stateFolder) => {
       const config = labConfig(certificates, stateFolder, {
-        mode: 'redirect', services: openServices,
-        policy: { ssl: [{ name: 'closed', when: { sni: address('tls12').name }, then: 'tunnel' }, { name: 'all', then: 'intercept', handoff: true }] },
+        mode: 'redirect', services: openServices, limits: { revocationWaitMs: 10_000 },
+        policy: { ssl: [{ name: 'closed', when: { sni: address('tls12').name }, then: 'tunnel' }, { name: 'checked', when: { sni: siteName }, then: 'intercept', revocation: 'hard', tunnelOnError: false }, { name: 'all', then: 'intercept', handoff: true }] },
       });
-      return { ...config, upstream: { ...config.upstream, proxy } };
+      const rootFile = join(file.lab.gateway.folder, 'proxied-root.pem');
+      writeFileSync(rootFile, siteRoot.certPem);
+      const { extraCa = [] } = config.upstream ?? {};
+      return { ...config, upstream: { ...config.upstream, extraCa: [...extraCa, rootFile], proxy } };
     },
   });
 
@@ -88,6 +101,13 @@ shutdown_lifetime 0 seconds
       expect(sessions).toMatchObject([{ error: 'UPSTREAM_PROXY_FAILED' }]);
     });
 
+    it('CRLs of servers\' certificates are fetched through it as well', async () => {
+      const { result, sessions } = await at.gateway.during(() => curlWith(file.lab.client, ['--cacert', at.gateway.caFile, '--resolve', `${siteName}:443:${siteIp}`, `https://${siteName}/`]));
+      expect([result.code, result.stderr]).toEqual([0, '']);
+      expect(result.stdout).toContain('hello from checked');
+      expect(sessions).toMatchObject([{ action: 'intercept', error: null, tls: { upstream: { problems: [] } } }]);
+    });
+
     it('nothing went past it', async () => {
       const direct = await file.lab.gateway.mustRun(['ss', '-Htn', 'state', 'all', 'dst', `${address('https').v4}`]);
       expect(direct).toBe('');
@@ -106,3 +126,20 @@ shutdown_lifetime 0 seconds
     });
   });
 });
+
+/** The site, whose certificate names a CRL on another address, and that CRL. */
+async function startCheckedSite(server: Host): Promise<void> {
+  const home = join(server.folder, 'checked');
+  mkdirSync(home, { recursive: true });
+  const write = (name: string, content: string | Buffer): string => {
+    writeFileSync(join(home, name), content);
+    return join(home, name);
+  };
+  const site = issueServer(siteRoot, { names: [siteName], crlUrls: [`http://${hiddenIp}/proxied.crl`] });
+  write('proxied.crl', crlOf(siteRoot));
+  const servers: CertServer[] = [
+    { name: 'checked', host: siteIp, port: 443, certFile: write('site.pem', site.chainPem), keyFile: write('site.key', site.keyPem) }, { name: 'files', host: hiddenIp, port: 80, folder: home },
+  ];
+  await server.mustRun(['ip', '-batch', '-'], { input: [siteIp, hiddenIp].map((ip) => `address add ${ip}/24 dev wan\n`).join('') });
+  await server.spawn('checked', [process.execPath, join(import.meta.dirname, 'peers/cert-server.ts'), write('servers.json', JSON.stringify(servers))], { says: /^ready$/m, readyMs: 20_000 });
+}

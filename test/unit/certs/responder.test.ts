@@ -45,6 +45,17 @@ describe('the responder', () => {
     expect(later.times?.producedAt).toBeGreaterThan(first.times?.producedAt ?? 0);
   });
 
+  it('a staple that was being signed while its certificate was revoked is not reused', async () => {
+    const { issuer, ledger, responder, clock } = await bench();
+    const certId = certIdOf(issuer, serial);
+    const underWay = responder.staple(issuer, serial);
+    await ledger.revoke([{ serial: serial.toString('hex'), issuer: issuer.keyIdHex, at: clock.now, until: clock.now + 1e9, reason: 0, keep: true, identity: null }]);
+    responder.forget();
+    await underWay;
+    expect(status(responder.answer(request(certId)).der, certId)).toBe(0xa1);
+    expect(status(await responder.staple(issuer, serial), certId)).toBe(0xa1);
+  });
+
   it('is dated back and lives a week', async () => {
     const { issuer, responder, clock } = await bench();
     const { times } = responder.answer(request(certIdOf(issuer, serial)));

@@ -1,5 +1,6 @@
 // `sallyport doctor`: gathers facts, judges them, prints each check with its mend. The config comes in loaded.
 
+import { parseArgs } from 'node:util';
 import type { RunTool } from '../net/apply.ts';
 import { gatherFacts } from '../net/doctor-facts.ts';
 import { doctorChecks } from '../net/doctor.ts';
@@ -15,10 +16,11 @@ export interface DoctorContext {
   readonly complain: (line: string) => void;
 }
 
-export const doctorUsage = `usage: sallyport doctor -c FILE [--json] [--stun HOST[:PORT]]
+export const doctorUsage = `usage: sallyport doctor -c FILE [--json] [--stun HOST[:PORT]] [--server HOST[:PORT]]...
   checks kernel settings, rules, capabilities, CA, CRL, DNS, clock and limits, and says how to mend what is wrong
   --json   one JSON object instead of lines
-  --stun   also ask this STUN server whether UDP gets through`;
+  --stun   also ask this STUN server whether UDP gets through
+  --server also look at the certificate of this TLS server: one that names neither CRL nor OCSP is most often another interceptor's`;
 
 /** Answers the exit code: 0 nothing failed (warnings may be), 1 something failed, 2 bad usage. `args` follow the word `doctor`. */
 export async function run(args: readonly string[], context: DoctorContext): Promise<number> {
@@ -31,7 +33,7 @@ export async function run(args: readonly string[], context: DoctorContext): Prom
     context.print(doctorUsage);
     return 0;
   }
-  const wants: DoctorWants = options.stun === null ? context.wants : { ...context.wants, stunServer: options.stun };
+  const wants: DoctorWants = { ...context.wants, stunServer: options.stun ?? context.wants.stunServer, servers: options.servers };
   const checks = doctorChecks(wants, await gatherFacts(wants, context.tools, context.probeMs));
   if (options.json) context.print(JSON.stringify({ checks }));
   else for (const line of checkLines(checks)) context.print(line);
@@ -50,18 +52,22 @@ export function checkLines(checks: readonly Check[]): string[] {
   return [...lines, `${counts.ok} ok, ${counts.warn} warnings, ${counts.fail} failed`];
 }
 
-function readOptions(args: readonly string[]): { help: boolean; json: boolean; stun: string | null } | null {
-  const options: { help: boolean; json: boolean; stun: string | null } = { help: false, json: false, stun: null };
-  for (let index = 0; index < args.length; index += 1) {
-    const word = args[index];
-    if (word === '--help' || word === '-h') options.help = true;
-    else if (word === '--json') options.json = true;
-    else if (word === '--stun') {
-      index += 1;
-      const server = args[index];
-      if (server === undefined || !/^[\w.:[\]-]+$/.test(server)) return null;
-      options.stun = server;
-    } else return null;
+interface Options {
+  readonly help: boolean;
+  readonly json: boolean;
+  readonly stun: string | null;
+  readonly servers: readonly string[];
+}
+
+/** Null for bad usage. */
+function readOptions(args: readonly string[]): Options | null {
+  try {
+    const { values } = parseArgs({
+      args: [...args], options: { help: { type: 'boolean', short: 'h', default: false }, json: { type: 'boolean', default: false }, stun: { type: 'string' }, server: { type: 'string', multiple: true, default: [] } },
+    });
+    const { help, json, stun = null, server } = values;
+    return [...server, ...(stun === null ? [] : [stun])].every((host) => /^[\w.:[\]-]+$/.test(host)) ? { help, json, stun, servers: server } : null;
+  } catch {
+    return null;
   }
-  return options;
 }

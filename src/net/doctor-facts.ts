@@ -1,4 +1,4 @@
-// Gathers what doctor.ts judges: /proc, the CA file, nft and ip, and bounded probes of the CRL, the name servers and UDP. It changes
+// Gathers what doctor.ts judges: /proc, the CA file, nft and ip, and bounded probes of the CRL, the name servers, UDP and servers. It changes
 // nothing and never rejects: what cannot be learned is a fact too.
 
 import { X509Certificate } from 'node:crypto';
@@ -9,6 +9,7 @@ import { request } from 'undici';
 import { readNet } from './apply.ts';
 import type { RunTool } from './apply.ts';
 import type { CaFacts, DoctorFacts, DoctorWants, ReversePath } from './doctor.ts';
+import { lookAtServer } from './server-probe.ts';
 import { askStun } from './stun.ts';
 
 /** A name that no one may own (RFC 6761): any answer to it proves that a name server answers. */
@@ -18,13 +19,14 @@ const timesyncFolder = '/run/systemd/timesync';
 
 /** All facts; probes run side by side, each within `probeMs` (limits.doctorProbeMs). */
 export async function gatherFacts(wants: DoctorWants, run: RunTool, probeMs: number): Promise<DoctorFacts> {
-  const [ipv4, ipv6, reversePaths, net, capabilities, ca, crl, dnsFault, stun, openFiles] = await Promise.all([
+  const [ipv4, ipv6, reversePaths, net, capabilities, ca, crl, dnsFault, stun, openFiles, servers] = await Promise.all([
     readSwitch('/proc/sys/net/ipv4/ip_forward'), readSwitch('/proc/sys/net/ipv6/conf/all/forwarding'), readReversePaths(), readNet(run),
     readCapabilities(), readCa(wants.caFile), Promise.all(wants.crlUrls.map((url) => probeCrl(url, probeMs))), probeDns(wants.dnsServers, probeMs),
     wants.stunServer === null ? null : askStun(wants.stunServer, probeMs), readOpenFiles(),
+    Promise.all((wants.servers ?? []).map((server) => lookAtServer(server, probeMs))),
   ]);
   return {
-    forwarding: { 4: ipv4, 6: ipv6 }, reversePaths, net, capabilities, ca, crl, dnsFault, stun, openFiles,
+    forwarding: { 4: ipv4, 6: ipv6 }, reversePaths, net, capabilities, ca, crl, dnsFault, stun, openFiles, servers,
     nowMs: Date.now(), clockSynchronised: existsSync(timesyncFolder) ? existsSync(`${timesyncFolder}/synchronized`) : null,
   };
 }

@@ -4,6 +4,7 @@
 import { netDifferences } from './apply.ts';
 import type { NetState } from './apply.ts';
 import type { Family, NetPlan } from './plan.ts';
+import type { ServerFacts } from './server-probe.ts';
 
 export interface Check {
   /** Stable word, in docs and JSON. */
@@ -27,6 +28,8 @@ export interface DoctorWants {
   /** `HOST` or `HOST:PORT`; null: UDP is not probed. */
   readonly stunServer: string | null;
   readonly sessionsMax: number;
+  /** TLS servers to be looked at, `HOST` or `HOST:PORT`. */
+  readonly servers?: readonly string[];
 }
 
 export interface ReversePath {
@@ -54,6 +57,7 @@ export interface DoctorFacts {
   /** Why no name server answered, else null. */
   readonly dnsFault: string | null;
   readonly stun: { readonly mapped: string | null; readonly fault: string | null } | null;
+  readonly servers?: readonly ServerFacts[];
   readonly nowMs: number;
   /** Whether the system's time service says that the clock is set; null when there is none to ask. */
   readonly clockSynchronised: boolean | null;
@@ -75,7 +79,8 @@ export function doctorChecks(wants: DoctorWants, facts: DoctorFacts): Check[] {
   return [
     ...wants.plan.problems.map((problem) => fail('config', problem, 'Change the service in the config.')),
     ...checkForwarding(wants, facts), ...checkReversePaths(wants, facts), ...checkRules(wants, facts), ...checkCapability(wants, facts),
-    checkClock(facts), checkCa(wants, facts), ...checkCrl(wants, facts), checkDns(facts), ...checkUdp(wants, facts), ...checkOpenFiles(wants, facts),
+    checkClock(facts), checkCa(wants, facts), ...checkCrl(wants, facts), checkDns(facts), ...checkUdp(wants, facts), ...checkServers(facts),
+    ...checkOpenFiles(wants, facts),
   ];
 }
 
@@ -162,6 +167,16 @@ export function checkUdp({ stunServer }: DoctorWants, { stun }: DoctorFacts): Ch
   if (stunServer === null || stun === null) return [];
   if (stun.mapped !== null) return [ok('udp', `UDP reaches ${stunServer}, which sees ${stun.mapped}`)];
   return [warn('udp', `UDP does not reach ${stunServer}: ${stun.fault ?? 'no answer'}`, 'Let UDP 3478 and the media ports out, or expect calls over TCP.')];
+}
+
+/** Such a certificate is most often that of another interceptor on the way: what it shows is what clients get wherever a flow is tunnelled. */
+export function checkServers({ servers = [] }: DoctorFacts): Check[] {
+  return servers.map(({ server, fault, issuer, namesCrl, namesOcsp }) => {
+    if (fault !== null) return fail('server', `${server}: ${fault}`, 'Check the name, the port, and that the server speaks TLS.');
+    if (namesCrl || namesOcsp) return ok('server', `${server} shows a certificate by ${issuer} that names ${[...(namesCrl ? ['a CRL'] : []), ...(namesOcsp ? ['OCSP'] : [])].join(' and ')}`);
+    return warn('server', `${server} shows a certificate by ${issuer} that names neither a CRL distribution point nor OCSP: clients that insist on revocation refuse it where it is tunnelled, and \`upstream.revocation: hard\` denies it`,
+      'If that is another interceptor, give its CA a CRL distribution point; to tunnel such servers: revocation: hard, and a certificate rule { when: { problem: revocation-unknown }, then: tunnel }.');
+  });
 }
 
 export function checkOpenFiles({ sessionsMax }: DoctorWants, { openFiles }: DoctorFacts): Check[] {

@@ -11,6 +11,7 @@ import { labPolicy } from './support/config.ts';
 import { address, network } from './support/names.ts';
 import { greeting, startNginx } from './support/peers/nginx.ts';
 import { PlainGateway, type PlainOptions } from './support/plain-gateway.ts';
+import { repository, sallyport } from './support/rules.ts';
 import { labFile } from './support/suite.ts';
 
 const near = network.gatewayToClient.v4;
@@ -231,11 +232,30 @@ labFile('several gateways', async ({ lab, certificates }) => {
         const one = await startFront('front-hard', [foreignFile()], { upstream: { revocation: 'hard' } });
         expect((await throughFront(one.caFile)).stdout).toContain('UPSTREAM_CERT_REVOCATION_UNKNOWN');
         await stopFront();
-        await stopFront();
         const ruled = await startFront('front-ruled', [foreignFile()], { upstream: { revocation: 'hard' }, certificate: [{ name: 'no-points', when: { problem: 'revocation-unknown' }, then: 'tunnel' }] });
         const { code, stdout } = await throughFront(foreignFile());
         expect([code, stdout]).toEqual([0, greeting('https')]);
         expect((await ruled.ended())[0]).toMatchObject({ action: 'tunnel', rule: 'certificate/no-points', tls: { upstream: { problems: ['revocation-unknown'] } } });
+      });
+    });
+
+    describe('doctor on the gateway in front', () => {
+      afterAll(stopAll);
+      const doctor = async (one: PlainGateway): Promise<{ name: string; state: string; text: string; mend: string | null } | undefined> => {
+        const { stdout } = await file.lab.client.run([...sallyport, 'doctor', '-c', one.configFile, '--server', `${name}:443`, '--json'], { cwd: repository });
+        return JSON.parse(stdout).checks.find((check: { name: string }) => check.name === 'server');
+      };
+
+      it('reports certificates of an interceptor behind that name no distribution point, and how to tunnel them', async () => {
+        await route(['tcp dport 443 redirect to :8449']);
+        const found = await doctor(await startFront('front-doctor', []));
+        expect(found).toMatchObject({ state: 'warn', text: expect.stringMatching(`${name}:443 .*CN=Foreign interceptor.*neither a CRL distribution point`), mend: expect.stringContaining('problem: revocation-unknown') });
+      });
+
+      it('and is content with those of another gateway', async () => {
+        await start(gateway(0, [listenerOf(0)], issuerOf('Issuer for the doctor')));
+        await route(['tcp dport 443 redirect to :8440']);
+        expect(await doctor(await startFront('front-content', []))).toMatchObject({ state: 'ok', text: expect.stringContaining('a CRL and OCSP') });
       });
     });
 

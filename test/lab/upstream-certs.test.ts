@@ -17,7 +17,7 @@ import { startRequiringServers } from './support/peers/openssl.ts';
 import { talk } from './support/peers/small.ts';
 import { curl as curlTo, type CurlResult } from './support/peers/web.ts';
 import { gatewayFor, labFile } from './support/suite.ts';
-import { actions, caseAddress, caseName, handshakeCases, makeCases, startCases, type UpstreamCase } from './support/upstream-cases.ts';
+import { actions, caseAddress, caseName, handshakeCases, makeCases, placeOf, startCases, type UpstreamCase } from './support/upstream-cases.ts';
 
 const root = makeRoot('Lab matrix root', { key: 'rsa' });
 const cases = makeCases(root);
@@ -27,11 +27,13 @@ const forbidden = bad.filter(({ problems }) => problems.includes('invalid'));
 const acceptable = ['expired', 'not-yet-valid', 'self-signed', 'untrusted', 'incomplete', 'name', 'revoked', 'revocation-unknown', 'weak'] as const;
 const byName = (list: readonly UpstreamCase[]): [string, UpstreamCase][] => list.map((one) => [one.name, one]);
 const codeOf = ({ problems: [first] }: UpstreamCase): string => problemCodes[first ?? 'invalid'];
-const placeOf = (name: string): number => [...cases.map((one) => one.name), ...handshakeCases.map((one) => one.name)].indexOf(name);
+const addressOf = (name: string): string => caseAddress(placeOf(cases, name));
 
 const matrix: Pick<ConfigChanges, 'policy'> = {
   policy: {
     ssl: [
+      { name: 'hard-lenient', when: { sni: 'tunnel-revocation-hard.*' }, then: 'intercept', tunnelOnError: true, revocation: 'hard' },
+      { name: 'hard', when: { sni: '*-revocation-hard.certs.test' }, then: 'intercept', tunnelOnError: false, revocation: 'hard' },
       { name: 'silent', when: { sni: 'silent-*' }, then: 'intercept', handoff: false, tunnelOnError: false },
       { name: 'lenient', when: { sni: 'tunnel-*' }, then: 'intercept', tunnelOnError: true },
       { name: 'strict', then: 'intercept', tunnelOnError: false },
@@ -60,7 +62,7 @@ labFile('upstream certificates', async ({ lab, certificates }) => {
       whole: (certificates, state) => ({ ...labConfig(certificates, state, { mode: 'redirect', tunnelOnError: false, ...matrix }), upstream: { extraCa: [rootFile()], revocation: 'soft' } }),
     });
     const curl = (action: string, name: string, more: readonly string[] = []): Promise<RunResult> => file.lab.client.run([
-      'curl', '-sS', '-m', '20', '--http1.1', '--cacert', at.gateway.caFile, '--capath', '/nonexistent', '--resolve', `${caseName(action, name)}:443:${caseAddress(placeOf(name))}`,
+      'curl', '-sS', '-m', '20', '--http1.1', '--cacert', at.gateway.caFile, '--capath', '/nonexistent', '--resolve', `${caseName(action, name)}:443:${addressOf(name)}`,
       '-w', '\nstatus %{http_code}', ...more, `https://${caseName(action, name)}/`,
     ]);
     const during = async (work: () => Promise<RunResult>): Promise<{ result: RunResult; session: Session | undefined }> => {
@@ -70,7 +72,7 @@ labFile('upstream certificates', async ({ lab, certificates }) => {
     /** What openssl sees: its verdict on the chain, and the leaf. */
     const opensslSees = async (action: string, name: string, port = 443): Promise<{ verdict: string; leaf: X509Certificate | null }> => {
       const { stdout } = await file.lab.client.run([
-        'openssl', 's_client', '-connect', `${caseAddress(placeOf(name))}:${String(port)}`, '-servername', caseName(action, name), '-CAfile', at.gateway.caFile, '-verify_hostname', caseName(action, name),
+        'openssl', 's_client', '-connect', `${addressOf(name)}:${String(port)}`, '-servername', caseName(action, name), '-CAfile', at.gateway.caFile, '-verify_hostname', caseName(action, name),
       ], { input: 'Q\n' });
       const pem = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/.exec(stdout)?.[0];
       return { verdict: /Verify return code: (\d+)/.exec(stdout)?.[1] ?? 'none', leaf: pem === undefined ? null : new X509Certificate(pem) };
@@ -160,6 +162,18 @@ labFile('upstream certificates', async ({ lab, certificates }) => {
         expect(session).toMatchObject({ error: 'UPSTREAM_TLS_ALERT', state: 'errored', tls: { leaf: null } });
       });
 
+      it.each(handshakeCases.flatMap(({ name, gnutls }): [string, string][] => (gnutls === undefined ? [] : [[name, gnutls]])))('%s is tunnelled where errors are, for a GnuTLS client that offers it', async (name, gnutls) => {
+        const command = ['gnutls-cli', '--insecure', '--priority', `${gnutls}:+VERS-TLS1.2`, '--sni-hostname', caseName('tunnel', name), '-p', '443', addressOf(name)];
+        const { result, sessions } = await at.gateway.during(() => file.lab.client.run(command, { input: '\n' }));
+        expect(result.stdout).toContain('Handshake was completed');
+        expect(sessions).toMatchObject([{ action: 'tunnel', error: null }]);
+      });
+
+      it('ten thousand short names: the leaf names the one that was asked for', async () => {
+        const { leaf } = await opensslSees('deny', 'names-10000');
+        expect(leaf?.subjectAltName).toBe(`DNS:${caseName('deny', 'names-10000')}`);
+      });
+
       it.each(['tls10', 'tls11'])('%s is tunnelled where errors are, and a client that can speaks with it', async (name) => {
         const { result, session } = await during(() => curl('tunnel', name, ['-k', '--tls-max', name === 'tls10' ? '1.0' : '1.1', '--tlsv1.0', '--ciphers', 'DEFAULT:@SECLEVEL=0']));
         // A hello below clientTls.minVersion never reaches the server's side: NO_COMMON_TLS before any dial.
@@ -172,46 +186,42 @@ labFile('upstream certificates', async ({ lab, certificates }) => {
     });
 
     describe('SIP, where no page can be shown', () => {
-      const sip = ['expired', 'untrusted', 'wrong-host', 'revoked-crl', 'client-purpose'] as const;
       const options = (name: string): string => [
         `OPTIONS sip:${name} SIP/2.0`, `Via: SIP/2.0/TLS 10.77.1.2;branch=z9hG4bK1`, 'From: <sip:a@certs.test>;tag=1', `To: <sip:${name}>`, 'Call-ID: 1@certs.test', 'CSeq: 1 OPTIONS', 'Max-Forwards: 70', 'Content-Length: 0', '', '',
       ].join('\r\n');
-      const ask = (action: string, name: (typeof sip)[number] | 'good'): Promise<TalkResult> => talk(file.lab.client, {
-        host: caseAddress(placeOf(name)), port: 5061, tls: { caFile: at.gateway.caFile, name: caseName(action, name) }, say: [{ text: options(caseName(action, name)) }], untilBytes: 40, timeoutMs: 8_000,
+      const ask = (action: string, name: string): Promise<TalkResult> => talk(file.lab.client, {
+        host: addressOf(name), port: 5061, tls: { caFile: at.gateway.caFile, name: caseName(action, name) }, say: [{ text: options(caseName(action, name)) }], untilBytes: 40, timeoutMs: 8_000,
       });
-      const problemsOf = (name: string): readonly string[] => cases.find((one) => one.name === name)?.problems ?? [];
-
       it('a good one passes', async () => {
         const { result, sessions } = await at.gateway.during(() => ask('deny', 'good'));
         expect(result.receivedText).toMatch(/^SIP\/2\.0 200 /);
         expect(sessions).toMatchObject([{ protocol: 'sips', action: 'intercept', error: null }]);
       });
 
-      it.each(sip)('%s, denied: a SIP answer names the code', async (name) => {
-        const one = cases.find((found) => found.name === name);
+      it.each(byName(bad))('%s, denied: a SIP answer names the code', async (name, one) => {
         const { result, sessions } = await at.gateway.during(() => ask('deny', name));
         expect(result.secured).toBe(true);
         expect(result.receivedText).toMatch(/^SIP\/2\.0 [45]\d\d /);
-        expect(result.receivedText).toContain(one === undefined ? '' : codeOf(one));
-        expect(sessions).toMatchObject([{ action: 'deny', error: one === undefined ? '' : codeOf(one) }]);
+        expect(result.receivedText).toContain(codeOf(one));
+        expect(sessions).toMatchObject([{ action: 'deny', error: codeOf(one) }]);
       });
 
-      it.each(sip.filter((name) => !problemsOf(name).includes('invalid')))('%s, mirrored: a SIP client that looks refuses', async (name) => {
+      it.each(byName(allowed))('%s, mirrored: a SIP client that looks refuses', async (name) => {
         const { result, sessions } = await at.gateway.during(() => ask('mirror', name));
         expect([result.secured, result.receivedText]).toEqual([false, '']);
         // Node judges after the handshake, and leaves.
         expect(sessions).toMatchObject([{ error: 'CLIENT_LEFT_SILENTLY', rule: 'certificate/mirrored' }]);
       });
 
-      it.each(sip.filter((name) => !['client-purpose', 'wrong-host'].includes(name)))('%s, accepted', async (name) => {
+      it.each(byName(allowed.filter(({ problems }) => !problems.includes('name'))))('%s, accepted', async (name) => {
         const { result, sessions } = await at.gateway.during(() => ask('accept', name));
         expect(result.receivedText).toMatch(/^SIP\/2\.0 200 /);
         expect(sessions).toMatchObject([{ protocol: 'sips', action: 'intercept', error: null, rule: 'certificate/accepted' }]);
       });
 
-      it.each(sip)('%s, tunnelled: the client sees the server\'s own', async (name) => {
+      it.each(byName(bad))('%s, tunnelled: the client sees the server\'s own', async (name, one) => {
         const { result, sessions } = await at.gateway.during(() => opensslSees('tunnel', name, 5061));
-        expect(result.leaf?.fingerprint256).toBe(new X509Certificate(cases.find((one) => one.name === name)?.cert.der ?? '').fingerprint256);
+        expect(result.leaf?.fingerprint256).toBe(new X509Certificate(one.cert.der).fingerprint256);
         expect(sessions).toMatchObject([{ action: 'tunnel', error: null }]);
       });
 
@@ -221,6 +231,17 @@ labFile('upstream certificates', async ({ lab, certificates }) => {
         expect(result.errorCode).toMatch(/ALERT/);
         expect(sessions).toMatchObject([{ error: 'UPSTREAM_CERT_EXPIRED', state: 'errored' }]);
       });
+    });
+
+    it('TURN, denied: an error response names the code', async () => {
+      // Allocate for UDP, transaction 1 to 12.
+      const allocate = '000300082112a4420102030405060708090a0b0c0019000411000000';
+      const { result, sessions } = await at.gateway.during(() => talk(file.lab.client, {
+        host: addressOf('expired'), port: 443, tls: { caFile: at.gateway.caFile, name: caseName('deny', 'expired') }, say: [{ hex: allocate }], untilBytes: 40, timeoutMs: 8_000,
+      }));
+      expect(result.receivedText).toMatch(/^\x01\x13/);
+      expect(result.receivedText).toContain('UPSTREAM_CERT_EXPIRED');
+      expect(sessions).toMatchObject([{ action: 'deny', error: 'UPSTREAM_CERT_EXPIRED' }]);
     });
 
     it('names of all actions are those of the rules', () => {

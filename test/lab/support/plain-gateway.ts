@@ -24,15 +24,17 @@ export interface PlainOptions {
 
 export class PlainGateway {
   readonly caFile: string;
+  readonly configFile: string;
   readonly #host: Host;
   readonly #program: Program;
   readonly #admin: string;
 
-  private constructor(host: Host, program: Program, admin: string, caFile: string) {
+  private constructor(host: Host, program: Program, admin: string, home: string) {
     this.#host = host;
     this.#program = program;
     this.#admin = admin;
-    this.caFile = caFile;
+    this.caFile = join(home, 'ca.pem');
+    this.configFile = join(home, 'config.yaml');
   }
 
   /** Starts it and waits until it is ready. */
@@ -47,7 +49,7 @@ export class PlainGateway {
     const whole: ConfigInput = { ...config, state, workers: 0, admin: { listen: `127.0.0.1:${String(adminPort)}` }, logging: { level: 'debug' } };
     writeFileSync(join(home, 'config.yaml'), stringify(whole));
     const program = await host.spawn(label, [...sallyport, 'run', '-c', join(home, 'config.yaml')], { cwd: repository });
-    const gateway = new PlainGateway(host, program, `http://127.0.0.1:${String(adminPort)}`, join(home, 'ca.pem'));
+    const gateway = new PlainGateway(host, program, `http://127.0.0.1:${String(adminPort)}`, home);
     await program.waitUntil(async () => (await gateway.#get('/readyz')) !== null, `${label} to become ready`, 30_000);
     copyFileSync(join(state, 'ca.pem'), gateway.caFile);
     return gateway;

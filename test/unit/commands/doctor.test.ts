@@ -27,8 +27,15 @@ test('JSON holds the same checks; --stun adds one', async () => {
   expect(await names(['--stun', '127.0.0.1:1', '--json'])).toEqual(['clock', 'ca', 'crl', 'dns', 'udp', 'open-files']);
 });
 
-test.each([[['--frob']], [['--stun']], [['--stun', 'a b']], [['extra']]])('%j is bad usage', async (args) => {
+test.each([[['--frob']], [['--stun']], [['--server']], [['--server', 'a/b']], [['--stun', 'a b']], [['extra']]])('%j is bad usage', async (args) => {
   expect(await doctor(args)).toEqual({ code: 2, out: '', complaints: doctorUsage });
+});
+
+test('--server looks at certificates, as often as it is given', async () => {
+  const { code, out } = await doctor(['--server', '127.0.0.1:1', '--server', '[::1]:1', '--json']);
+  expect(code).toBe(1);
+  const servers = JSON.parse(out).checks.filter((check: { name: string }) => check.name === 'server');
+  expect(servers.map((check: { text: string }) => check.text)).toEqual(['127.0.0.1:1: ECONNREFUSED', '[::1]:1: ECONNREFUSED']);
 });
 
 test('help is no fault', async () => {

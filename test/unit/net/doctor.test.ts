@@ -35,6 +35,14 @@ test('a good gateway is all right, check by check', () => {
   ]);
 });
 
+test('servers that were asked for are judged by what their certificates name', () => {
+  const shown = { server: 'a:443', fault: null, issuer: 'CN=Some CA', namesCrl: false, namesOcsp: false };
+  const judged = checks({}, { servers: [{ ...shown, namesCrl: true }, { ...shown, namesOcsp: true }, shown, { ...shown, fault: 'ECONNREFUSED' }] }).filter(({ name }) => name === 'server');
+  expect(judged.map(({ state }) => state)).toEqual(['ok', 'ok', 'warn', 'fail']);
+  expect(judged[2]?.text).toMatch(/a:443 .*CN=Some CA.*neither/);
+  expect(judged[2]?.mend).toMatch(/problem: revocation-unknown }, then: tunnel/);
+});
+
 describe('each wrong state is found by name, with its mend', () => {
   test.each<[string, string, 'warn' | 'fail', Partial<DoctorWants>, Partial<DoctorFacts>, RegExp]>([
     ['no IPv4 forwarding', 'ip-forward', 'fail', {}, { forwarding: { 4: false, 6: true } }, /net\.ipv4\.ip_forward=1/],

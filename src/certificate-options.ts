@@ -1,30 +1,39 @@
-// A config's issuer section as the certificates' constructor takes it, with the distribution point's host worked out.
+// A config's issuer section as the certificates' constructor takes it, with the distribution point's host worked out and passphrases read. It reads
+// no key and no certificate.
 
+import { readFileSync, statSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import type { CertificatesOptions } from './certs/open.ts';
+import { IssuerError } from './certs/issuer-error.ts';
+import type { CertificatesOptions, IssuerFiles } from './certs/open.ts';
 import type { Config } from './config/schema.ts';
 import type { Logger } from './core/log.ts';
 import type { MeterRegistry } from './sessions/metrics.ts';
 
-/** `primary`: this process writes CRL numbers and the ledger; there is one such process for a state folder. */
+/** `primary`: this process writes CRL numbers and the ledger; there is one such process for a state folder. Throws IssuerError for a passphrase. */
 export function certificateOptions(config: Config, registry: MeterRegistry, log: Logger, primary: boolean): CertificatesOptions {
+  return { stateDir: config.state, ...issuerOptions(config), limits: config.limits, meter: registry.meter, log, clock: Date.now, primary };
+}
+
+/** The issuers alone. */
+export function issuerOptions(config: Config): Pick<CertificatesOptions, 'issuer' | 'issuers'> {
   const { issuer } = config;
   return {
-    stateDir: config.state,
-    issuer: {
-      cert: issuer.cert,
-      key: issuer.key,
-      leafKey: issuer.leafKey,
-      crl: { enabled: issuer.crl.enabled, hosts: revocationHosts(config), days: issuer.crl.days },
-      ocsp: issuer.ocsp,
-    },
-    issuers: config.issuers,
-    limits: config.limits,
-    meter: registry.meter,
-    log,
-    clock: Date.now,
-    primary,
+    issuer: { ...issuerFiles(issuer), leafKey: issuer.leafKey, crl: { enabled: issuer.crl.enabled, hosts: revocationHosts(config), days: issuer.crl.days }, ocsp: issuer.ocsp },
+    issuers: Object.fromEntries(Object.entries(config.issuers).map(([name, files]) => [name, issuerFiles(files)])),
   };
+}
+
+function issuerFiles({ cert, key, passphraseFile }: Config['issuers'][string]): IssuerFiles {
+  return passphraseFile === undefined ? { cert, key } : { cert, key, passphrase: passphraseIn(passphraseFile) };
+}
+
+function passphraseIn(file: string): string {
+  try {
+    if ((statSync(file).mode & 0o077) !== 0) throw new IssuerError(`${file}: others than its owner may read or write the passphrase; run \`chmod 600 ${file}\``);
+    return readFileSync(file, 'utf8').split(/\r?\n/, 1)[0] ?? '';
+  } catch (caught) {
+    throw caught instanceof IssuerError ? caught : new IssuerError(`${file}: the passphrase cannot be read`, { cause: caught });
+  }
 }
 
 /** Hosts of the distribution points, `host[:port]`. */

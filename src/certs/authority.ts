@@ -147,7 +147,7 @@ function readKey(keyPem: Buffer | string, passphrase: string | null, file: strin
     return createPrivateKey({ key: keyPem, format: 'pem', ...(passphrase === null ? {} : { passphrase }) });
   } catch (error) {
     const encrypted = /ENCRYPTED/.test(keyPem.toString());
-    if (encrypted && passphrase === null) throw new IssuerError(`${file}: the key is encrypted; give its passphrase`);
+    if (encrypted && passphrase === null) throw new IssuerError(`${file}: the key is encrypted; give its passphrase (passphraseFile in the config, --passphrase-file of \`ca import\`)`);
     if (encrypted) throw new IssuerError(`${file}: the passphrase does not open the key`);
     throw new IssuerError(`${file}: holds no private key in PEM form`, { cause: error });
   }

@@ -13,11 +13,11 @@ import { oneLine } from '../certs/issuer-info.ts';
 import { openIssuedRecord } from '../certs/issued.ts';
 import { LedgerFullError, openLedger } from '../certs/ledger.ts';
 import { addressesOf, defaultIssuerName } from '../certs/open.ts';
-import type { CertificatesOptions } from '../certs/open.ts';
+import type { CertificatesOptions, IssuerFiles } from '../certs/open.ts';
 import { certificatesInPem, pem } from '../certs/parts.ts';
 import { openPkcs12 } from '../certs/pkcs12.ts';
 import { revoke } from '../certs/revoke.ts';
-import { revocationHosts } from '../certificate-options.ts';
+import { issuerOptions } from '../certificate-options.ts';
 import type { Config } from '../config/schema.ts';
 
 /** What the command must know of the config. */
@@ -40,36 +40,42 @@ const usage = `Usage: sallyport ca COMMAND
   export [--der]                          the CA certificate on standard output
   import --cert FILE --key FILE           take over an issuer (PEM); --p12 FILE instead takes both from PKCS#12
          [--passphrase-file FILE]         passphrase of the key or the PKCS#12 file
+         [--issuer NAME]                  to where one of \`issuers\` is kept, instead of the default
   new [--ec] [--permit NAME|CIDR ...]     make a CA; --permit confines it to names and networks; --replace moves the old one aside
   revoke SERIAL|HOST [--keep]             revoke emulated certificates; --keep goes on serving them, for tests
          [--reason WORD]                  ${reasonWords}`;
 
 /** Runs one `ca` command of a loaded config. Answers the exit code: 0 done, 1 failed, 2 wrong usage. */
-export function run(args: readonly string[], { config, ...output }: { readonly config: Config } & Omit<CaOutput, 'write'>): Promise<number> {
-  const { cert, key, leafKey, crl, ocsp } = config.issuer;
-  return runWith(args, {
-    stateDir: config.state, issuers: config.issuers, limits: config.limits,
-    issuer: { cert, key, leafKey, ocsp, crl: { enabled: crl.enabled, days: crl.days, hosts: revocationHosts(config) } },
-  }, { ...output, write: (bytes) => void process.stdout.write(bytes) });
+export async function run(args: readonly string[], { config, ...output }: { readonly config: Config } & Omit<CaOutput, 'write'>): Promise<number> {
+  const toStandard = { ...output, write: (bytes: Uint8Array) => void process.stdout.write(bytes) };
+  return reporting(toStandard, () => dispatch(args, { stateDir: config.state, ...issuerOptions(config), limits: config.limits }, toStandard));
 }
 
 /** The same without a config. */
-export async function runWith(args: readonly string[], options: CaOptions, output: CaOutput): Promise<number> {
-  const [command, ...rest] = args;
+export function runWith(args: readonly string[], options: CaOptions, output: CaOutput): Promise<number> {
+  return reporting(output, () => dispatch(args, options, output));
+}
+
+async function dispatch([command, ...rest]: readonly string[], options: CaOptions, output: CaOutput): Promise<number> {
+  switch (command) {
+    case 'show': return await show(options, output);
+    case 'export': return await exportCertificate(rest, options, output);
+    case 'import': return await importIssuer(rest, options, output);
+    case 'new': return await makeNew(rest, options, output);
+    case 'revoke': return await revokeLeaves(rest, options, output);
+    case '--help': case '-h':
+      output.print(usage);
+      return 0;
+    default:
+      output.complain(usage);
+      return 2;
+  }
+}
+
+/** What an operator can mend ends in one line. */
+async function reporting(output: CaOutput, work: () => Promise<number>): Promise<number> {
   try {
-    switch (command) {
-      case 'show': return await show(options, output);
-      case 'export': return await exportCertificate(rest, options, output);
-      case 'import': return await importIssuer(rest, options, output);
-      case 'new': return await makeNew(rest, options, output);
-      case 'revoke': return await revokeLeaves(rest, options, output);
-      case '--help': case '-h':
-        output.print(usage);
-        return 0;
-      default:
-        output.complain(usage);
-        return 2;
-    }
+    return await work();
   } catch (error) {
     if (!isExpected(error)) throw error;
     output.complain(`sallyport ca: ${error.message}`);
@@ -96,28 +102,31 @@ async function show(options: CaOptions, output: CaOutput): Promise<number> {
     const isDefault = issuer.name === defaultIssuerName;
     const { crl, ocsp, caIssuers } = addressesOf(issuer, options.issuer, isDefault, true);
     const { certificate } = issuer;
+    const last = await lastCrl(options.stateDir, issuer);
+    const warnings = last.ended ? [...issuer.warnings, 'its last CRL has run out: is the gateway running on this state folder?'] : issuer.warnings;
     const lines: (readonly [string, string])[] = [
       ['issuer', issuer.name], ['subject', oneLine(certificate.subject)], ['SHA-256', certificate.fingerprint256],
       ['valid', `${new Date(issuer.notBefore).toISOString()} to ${new Date(issuer.notAfter).toISOString()}`],
       ['key', `${issuer.keyType === 'rsa' ? 'RSA' : 'EC'} ${certificate.publicKey.asymmetricKeyDetails?.modulusLength ?? certificate.publicKey.asymmetricKeyDetails?.namedCurve ?? ''}`],
       ['key id', issuer.keyIdHex], ['file', isDefault ? options.issuer.cert : (options.issuers?.[issuer.name]?.cert ?? '')],
       ...crl.map((url) => ['CRL', url] as const), ...ocsp.map((url) => ['OCSP', url] as const), ...caIssuers.map((url) => ['CA issuer', url] as const),
-      ['last CRL', await lastCrl(options.stateDir, issuer)],
+      ['last CRL', last.text],
       ['trust', issuer.isRoot ? 'install this certificate as a trusted root on every client' : `clients must trust the root above it: ${oneLine(certificate.issuer)}`],
-      ...issuer.warnings.map((warning) => ['WARNING', warning] as const),
+      ...warnings.map((warning) => ['WARNING', warning] as const),
     ];
-    problems += issuer.warnings.length;
+    problems += warnings.length;
     output.print(`${lines.map(([label, text]) => `${label.padEnd(10)} ${text}`).join('\n')}\n`);
   }
   output.print(problems === 0 ? 'Nothing is wrong with it.' : `${problems} warning(s): some clients will refuse.`);
   return 0;
 }
 
-async function lastCrl(stateDir: string, issuer: Issuer): Promise<string> {
+async function lastCrl(stateDir: string, issuer: Issuer): Promise<{ readonly text: string; readonly ended: boolean }> {
   const bytes = await readIfThere(join(stateDir, 'crl', `${issuer.keyIdHex}.crl`));
   const facts = bytes === null ? null : readCrl(bytes);
-  if (bytes === null || facts === null) return 'none yet';
-  return `number ${facts.number}, ${revokedCount(bytes)} revoked, valid until ${new Date(facts.nextUpdate).toISOString()}`;
+  if (bytes === null || facts === null) return { text: 'none yet', ended: false };
+  const text = `number ${facts.number}, ${revokedCount(bytes)} revoked, valid until ${new Date(facts.nextUpdate).toISOString()}`;
+  return { text, ended: facts.nextUpdate < Date.now() };
 }
 
 async function exportCertificate(args: readonly string[], options: CaOptions, output: CaOutput): Promise<number> {
@@ -128,8 +137,9 @@ async function exportCertificate(args: readonly string[], options: CaOptions, ou
   return 0;
 }
 
-async function importIssuer(args: readonly string[], { issuer }: CaOptions, output: CaOutput): Promise<number> {
-  const { values } = parseArgs({ args: [...args], options: { cert: { type: 'string' }, key: { type: 'string' }, p12: { type: 'string' }, 'passphrase-file': { type: 'string' } } });
+async function importIssuer(args: readonly string[], options: CaOptions, output: CaOutput): Promise<number> {
+  const { values } = parseArgs({ args: [...args], options: { cert: { type: 'string' }, key: { type: 'string' }, p12: { type: 'string' }, 'passphrase-file': { type: 'string' }, issuer: { type: 'string' } } });
+  const target = filesOf(options, values.issuer);
   const passphrase = values['passphrase-file'] === undefined ? null : (await readFile(values['passphrase-file'], 'utf8')).replace(/\r?\n$/, '');
   let material;
   if (values.p12 !== undefined && values.cert === undefined && values.key === undefined) {
@@ -138,10 +148,16 @@ async function importIssuer(args: readonly string[], { issuer }: CaOptions, outp
     material = { keyPem: await readFile(values.key), chain: certificatesInPem(await readFile(values.cert, 'latin1')), passphrase };
   } else throw new UsageError('give --cert FILE and --key FILE, or --p12 FILE');
   if (material.chain.length === 0) throw new IssuerError(`${values.cert ?? values.p12 ?? ''}: holds no certificate in PEM form`);
-  const warnings = await installAuthority({ certFile: issuer.cert, keyFile: issuer.key }, material, Date.now());
-  output.print(`Imported to ${issuer.cert} and ${issuer.key}. Start the gateway again to use it.`);
+  const warnings = await installAuthority({ certFile: target.cert, keyFile: target.key }, material, Date.now());
+  output.print(`Imported to ${target.cert} and ${target.key}. Start the gateway again to use it.`);
   for (const warning of warnings) output.print(`WARNING    ${warning}`);
   return 0;
+}
+
+function filesOf({ issuer, issuers = {} }: CaOptions, name: string | undefined): IssuerFiles {
+  const files = name === undefined || name === defaultIssuerName ? issuer : issuers[name];
+  if (files === undefined) throw new UsageError(`there is no issuer named ${String(name)}; issuers of the config: ${Object.keys(issuers).join(', ') || 'none'}`);
+  return files;
 }
 
 async function makeNew(args: readonly string[], options: CaOptions, output: CaOutput): Promise<number> {

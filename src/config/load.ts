@@ -138,13 +138,14 @@ function resolveFiles(config: Config, configFile: string): Config {
   const fromState = (file: string): string => (isAbsolute(file) ? file : resolve(state, file));
   const fromStateOrOff = (file: string): string => (file === 'off' ? file : fromState(file));
   const { admin, issuer, upstream, logging, capture } = config;
+  const passphraseOf = (files: { passphraseFile?: string | undefined }) => (files.passphraseFile === undefined ? {} : { passphraseFile: fromConfig(files.passphraseFile) });
   resolveRuleFiles(config, fromConfig);
   return {
     ...config,
     state,
     admin: { ...admin, tokenFile: fromState(admin.tokenFile) },
-    issuer: { ...issuer, cert: fromState(issuer.cert), key: fromState(issuer.key) },
-    issuers: Object.fromEntries(Object.entries(config.issuers).map(([name, { cert, key }]) => [name, { cert: fromConfig(cert), key: fromConfig(key) }])),
+    issuer: { ...issuer, cert: fromState(issuer.cert), key: fromState(issuer.key), ...passphraseOf(issuer) },
+    issuers: Object.fromEntries(Object.entries(config.issuers).map(([name, files]) => [name, { cert: fromConfig(files.cert), key: fromConfig(files.key), ...passphraseOf(files) }])),
     services: config.services.map((service) => ({ ...service, auth: service.auth === null ? null : { ...service.auth, users: fromConfig(service.auth.users) } })),
     upstream: {
       ...upstream,

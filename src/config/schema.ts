@@ -87,9 +87,12 @@ const serviceSchema = z
 
 const keyPair = { cert: fileName.describe('Certificate file, PEM.'), key: fileName.describe('Key file, PEM.') };
 
+const passphraseFile = fileName.optional().describe('File whose first line is the passphrase of an encrypted key, relative to the config file; nobody but its owner may read it.');
+
 const issuerSchema = z.strictObject({
   cert: fileName.default('ca.pem').describe('The CA certificate, PEM, relative to `state`; made on first run when absent.'),
   key: fileName.default('ca.key').describe('Its key, PEM, relative to `state`.'),
+  passphraseFile,
   leafKey: z.enum(['auto', 'rsa', 'ec']).default('auto').describe('Keys of emulated certificates. auto: P-256, RSA 2048 where the ClientHello cannot verify it.'),
   crl: z
     .strictObject({
@@ -146,7 +149,7 @@ export const configSchema = z.strictObject({
     .prefault({})
     .describe('The admin API and console.'),
   issuer: issuerSchema.prefault({}).describe('The CA that signs emulated certificates.'),
-  issuers: z.record(shortName, z.strictObject(keyPair)).default({}).describe('Further CAs by name, for `issuer` of ssl rules; files relative to the config file.'),
+  issuers: z.record(shortName, z.strictObject({ ...keyPair, passphraseFile })).default({}).describe('Further CAs by name, for `issuer` of ssl rules; files relative to the config file.'),
   services: z.array(serviceSchema).min(1, 'at least one service is needed').describe('What the gateway listens on.'),
   policy: policySchema.prefault({}).describe('Rules by stage; in each the first that matches decides.'),
   learned: z

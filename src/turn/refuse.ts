@@ -29,7 +29,7 @@ export async function refuseTurn(flow: Flow, deps: Deps, refusal: Refusal, frami
   const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
   client.on('error', () => client.destroy());
   const status = refusal.status ?? (isPolicy(refusal) ? forbidden : serverError);
-  const reason = isPolicy(refusal) ? 'Forbidden by policy' : 'Server Error';
+  const reason = isPolicy(refusal) ? 'Forbidden by policy' : `Server Error (${refusal.code})`;
   const answer = await new FirstRequest(flow, deps, framing, status, reason).answer();
   if (answer !== null && !client.destroyed) client.write(answer);
   client.end();

@@ -1,15 +1,17 @@
 import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { chmod, readdir, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openCertificates } from '../../../src/certs/open.ts';
-import { runWith } from '../../../src/commands/ca.ts';
+import { run, runWith } from '../../../src/commands/ca.ts';
 import type { CaOptions } from '../../../src/commands/ca.ts';
+import { loadConfig } from '../../../src/config/load.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { silentLogger } from '../../../src/core/log.ts';
 import { noMeter } from '../../../src/core/meters.ts';
 import { makeIntermediate, makeRoot } from '../../support/certs.ts';
+import { crlOf } from '../../support/revocation.ts';
 import { requestFor, temporaryFolder } from '../certs/helpers.ts';
 
 async function bench(more: Partial<CaOptions> = {}) {
@@ -38,7 +40,7 @@ describe('ca show', () => {
   });
 
   it('shows what clients must trust, where data is, and what is wrong', async () => {
-    const { ca, options, file } = await bench();
+    const { ca, options, file, stateDir } = await bench();
     await ca('new', '--ec');
     const shown = await ca('show');
     expect(shown.code).toBe(0);
@@ -49,6 +51,9 @@ describe('ca show', () => {
     expect(warned.out).toMatch(/WARNING {4}its key usage lacks cRLSign/);
     expect(warned.out).toMatch(/clients must trust the root above it: CN=Corporate root/);
     expect(warned.out).not.toMatch(/CRL {8}http/);
+    await mkdir(join(stateDir, 'crl'));
+    await writeFile(join(stateDir, 'crl', `${middle.keyId.toString('hex')}.crl`), crlOf(middle, { nextUpdate: new Date(Date.now() - 1000), extensions: [{ oid: '2.5.29.20', value: Buffer.from('020105', 'hex') }] }));
+    expect((await ca('show')).out).toMatch(/last CRL {3}number 5, 0 revoked[^]*WARNING {4}its last CRL has run out/);
     await chmod(options.issuer.key, 0o644);
     expect(await ca('show')).toMatchObject({ code: 1, error: expect.stringMatching(/chmod 600/) as unknown });
   });
@@ -86,6 +91,21 @@ describe('ca import', () => {
     expect(await ca('import', '--p12', join(stateDir, 'x.p12'))).toMatchObject({ code: 1, error: expect.stringMatching(/password/) as unknown });
   });
 
+  it('puts a further issuer of the config where it is kept', async () => {
+    const folder = await temporaryFolder();
+    const lab = { cert: join(folder, 'lab.pem'), key: join(folder, 'lab.key') };
+    const { ca, file } = await bench({ issuers: { lab } });
+    await ca('new', '--ec');
+    const root = makeRoot('Lab keyring');
+    const [cert, key] = [await file('c.pem', root.certPem), await file('k.pem', root.keyPem)];
+    expect(await ca('import', '--cert', cert, '--key', key, '--issuer', 'lab')).toMatchObject({ code: 0, out: expect.stringContaining(lab.cert) as unknown });
+    expect((await stat(lab.key)).mode & 0o777).toBe(0o600);
+    const shown = await ca('show');
+    expect(shown.out).toMatch(/issuer {5}lab\nsubject {4}CN=Lab keyring/);
+    expect(shown.out).toMatch(/issuer {5}default\nsubject {4}O=Sallyport/);
+    expect(await ca('import', '--cert', cert, '--key', key, '--issuer', 'other')).toMatchObject({ code: 2, error: expect.stringMatching(/no issuer named other; issuers of the config: lab/) as unknown });
+  });
+
   it('refuses what cannot be an issuer, missing files and half an order, in one line each', async () => {
     const { ca, file } = await bench();
     const root = makeRoot('R');
@@ -99,6 +119,37 @@ describe('ca import', () => {
       expect(result.error).toMatch(/^sallyport ca: [^\n]+$/);
     }
     expect((await ca('show')).error).toMatch(/there is no CA yet/);
+  });
+});
+
+describe('an issuer whose key is encrypted', () => {
+  const root = makeRoot('Locked');
+  const locked = String(root.privateKey.export({ format: 'pem', type: 'pkcs8', cipher: 'aes-256-cbc', passphrase: 'open sesame' }));
+  const show = async (passphraseFile: string | null, content = 'open sesame\nmore', mode = 0o600) => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'ca.pem'), root.certPem);
+    await writeFile(join(folder, 'ca.key'), locked, { mode: 0o600 });
+    await writeFile(join(folder, 'word'), content, { mode });
+    const text = `state: ${folder}\nissuer: { crl: { listen: "127.0.0.1:1" }${passphraseFile === null ? '' : `, passphraseFile: ${passphraseFile}`} }\nservices: [ { name: proxy, type: http-explicit, listen: "127.0.0.1:0" } ]\n`;
+    const loaded = loadConfig(text, join(folder, 'config.yaml'));
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.faults));
+    const [printed, complained]: [string[], string[]] = [[], []];
+    const code = await run(['show'], { config: loaded.config, print: (line) => printed.push(line), complain: (line) => complained.push(line) });
+    return { code, out: printed.join('\n'), error: complained.join('\n') };
+  };
+
+  it('is opened with the passphrase file of the config', async () => {
+    expect(await show('word')).toMatchObject({ code: 0, error: '', out: expect.stringContaining('CN=Locked') as unknown });
+  });
+
+  it.each<[string, Parameters<typeof show>, RegExp]>([
+    ['without it', [null], /the key is encrypted/], ['with a wrong one', ['word', 'wrong'], /does not open the key/],
+    ['with one that others may read', ['word', 'open sesame', 0o644], /chmod 600/], ['with one that is not there', ['nowhere'], /cannot be read/],
+  ])('is refused %s, in one line', async (_label, asked, says) => {
+    const { code, error } = await show(...asked);
+    expect(code).toBe(1);
+    expect(error).toMatch(says);
+    expect(error).toMatch(/^sallyport ca: [^\n]+$/);
   });
 });
 

@@ -9,6 +9,7 @@ import { limitsWith } from './core/limits.ts';
 import type { Limits } from './core/limits.ts';
 import type { Config } from './config/schema.ts';
 import { fetchWay } from './handoff/fetch-way.ts';
+import { exposedKeyOf } from './tls/exposed-keys.ts';
 
 /** What of the config is read; revocation checks are off where nothing is said. */
 export type TrustOptions = Omit<Config['upstream'], 'revocation'> & Partial<Pick<Config['upstream'], 'revocation'>>;
@@ -18,11 +19,21 @@ export function installTrust(upstream: TrustOptions, extraCa: readonly string[],
   const own = ownIssuers.map((pem) => new X509Certificate(pem));
   // By key: another certificate for the same key would make the same leaves good.
   const ownKeys = new Set(own.map(keyOf));
-  const pems = [...baseRoots(upstream.ca), ...[...upstream.extraCa, ...extraCa].flatMap(certificatesOf)];
-  const roots = pems.map((pem) => new X509Certificate(pem)).filter((root) => !ownKeys.has(keyOf(root)));
+  const base = baseRoots(upstream.ca).map((pem) => new X509Certificate(pem)).filter((root) => exposedKeyOf(root) === null);
+  const roots = [...base, ...[...upstream.extraCa, ...extraCa].flatMap(ownRoots)].filter((root) => !ownKeys.has(keyOf(root)));
   const clientCerts = upstream.clientCerts.map(clientCertificateOf);
   setDefaultCACertificates(roots.map((root) => root.toString()));
   return { minVersion: upstream.minVersion, roots, own, clientCerts, revocation: upstream.revocation ?? 'off', allowLocal: upstream.allowLocal, way: fetchWay(upstream, limits) };
+}
+
+/** What an operator adds must be worth it: a root that anyone can sign with is refused aloud. */
+function ownRoots(file: string): X509Certificate[] {
+  return certificatesOf(file).map((pem) => {
+    const root = new X509Certificate(pem);
+    const exposed = exposedKeyOf(root);
+    if (exposed !== null) throw new Error(`${file}: holds the root of ${exposed}, whose private key is public: anyone could pass for any server; take it out`);
+    return root;
+  });
 }
 
 function clientCertificateOf({ host, cert, key }: Config['upstream']['clientCerts'][number]): ClientCertificate {

@@ -5,7 +5,7 @@ import type { Config, ServiceConfig } from './config/schema.ts';
 import type { Certificates } from './certs/open.ts';
 import type { UpstreamTrust } from './core/certificates.ts';
 import type { Entry } from './core/flow.ts';
-import type { Destination } from './core/session.ts';
+import type { Destination, Session } from './core/session.ts';
 import type { SessionsView } from './core/sessions-view.ts';
 import type { Policy } from './core/verdicts.ts';
 import type { Limits } from './core/limits.ts';
@@ -30,6 +30,7 @@ import type { AccessLog, RequestLogFile } from './sessions/access-log.ts';
 import { CaptureRecorder } from './sessions/capture.ts';
 import type { CaptureFigures, CaptureOrder } from './sessions/capture.ts';
 import { ServiceListeners } from './service-listeners.ts';
+import type { SessionHistory } from './sessions/history.ts';
 import { createMeter } from './sessions/metrics.ts';
 import type { MeterRegistry } from './sessions/metrics.ts';
 import { SessionTable } from './sessions/table.ts';
@@ -49,6 +50,10 @@ export interface DataPlaneParts {
   readonly pool: SharedPool | null;
   /** Absent: nothing is learned. */
   readonly learned?: LearnedView;
+  /** Where closed sessions go, to be there after a restart; null: nowhere. */
+  readonly history: SessionHistory | null;
+  /** Closed sessions of earlier runs, to be shown with this process's own. */
+  readonly earlier: readonly Session[];
 }
 
 /** Decrypted captures of a process, on an operator's order. */
@@ -81,7 +86,8 @@ export async function startDataPlane(parts: DataPlaneParts): Promise<DataPlane> 
   const { meter } = parts.registry;
   const logs = await openLogs(config, meter, log);
   const { accessLog, requestLog } = logs;
-  const table = new SessionTable({ worker: parts.worker, limits: config.limits, meter, accessLog });
+  const table = new SessionTable({ worker: parts.worker, limits: config.limits, meter, accessLog, history: parts.history });
+  table.restore(parts.earlier);
   const admission = new Admission(config.limits, parts.workers, parts.pool);
   const listeners = new ServiceListeners(parts.workers > 1);
   const recorder = new CaptureRecorder({

@@ -14,12 +14,13 @@ import { adminOptions } from './gateway-admin.ts';
 import { meterFor, startDataPlane } from './data-plane.ts';
 import type { MeterRegistry } from './sessions/metrics.ts';
 import { openLearned } from './learned.ts';
-import type { LearnedService } from './learned.ts';
 import { LearnedView } from './policy/learned.ts';
+import { SessionHistory } from './sessions/history.ts';
 import type { GatewayOptions, Traffic } from './traffic.ts';
 import { installTrust } from './trust.ts';
 import { InForce } from './in-force.ts';
 import { startWorkers } from './workers.ts';
+import type { CrewOptions } from './workers.ts';
 
 export interface Gateway {
   readonly adminPort: number;
@@ -48,23 +49,30 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const certificates = await openCertificates(certificateOptions(config, registry, log, true));
   for (const warning of certificates.issuerInfo().warnings) log.warn(warning);
   const revocation = await startRevocationListener({ ...config.issuer.crl.listen, revocation: certificates.revocation, limits: config.limits });
-  const learned = await openLearned({ config, meter: registry.meter, log, clock: Date.now });
+  const history = new SessionHistory({ folder: config.state, worker: 'w0', limits: config.limits, log, primary: true });
+  const learned = openLearned({ config, meter: registry.meter, log, clock: Date.now });
   let traffic: Traffic | null = null;
   let admin: Admin | null = null;
+  let following: InForce | null = null;
   let draining = false;
   const stop = async (): Promise<void> => {
     draining = true;
+    following?.close();
     await traffic?.drain();
     await admin?.close();
-    await learned.close();
+    learned.close();
+    history.close();
     await revocation.close();
     await certificates.close();
   };
   try {
-    traffic = workers === 0 ? await localTraffic(options, certificates, registry, learned) : await startWorkers({ ...options, workers, learned });
+    const joint = { ...options, workers, learned, history };
+    traffic = workers === 0 ? await localTraffic(joint, certificates, registry) : await startWorkers(joint);
     // What clients will do first with an emulated certificate: without this, strict ones drop every connection.
     for (const fault of await certificates.checkDistributionPoints()) log.error({ fault }, 'clients may not be able to fetch the CRL');
     const inForce = new InForce(options, traffic);
+    following = inForce;
+    await inForce.follow();
     learned.follow(() => inForce.ready.config);
     admin = await startAdmin(await adminOptions({ config, traffic, certificates, registry, log, inForce, learned: learned.control, draining: () => draining }));
     return {
@@ -77,13 +85,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   }
 }
 
-async function localTraffic(options: GatewayOptions, certificates: Certificates, registry: MeterRegistry, learned: LearnedService): Promise<Traffic> {
-  const { log, extraCa } = options;
+async function localTraffic(options: CrewOptions, certificates: Certificates, registry: MeterRegistry): Promise<Traffic> {
+  const { log, extraCa, learned, history } = options;
   const { config, policy } = options.ready;
   const trust = installTrust(config.upstream, extraCa, certificates.issuerPems(), config.limits);
   const view = new LearnedView(Date.now, (what, place) => learned.tell(what, place));
   learned.listen(view.changed);
-  const plane = await startDataPlane({ config, policy, certificates, trust, registry, log, worker: 'w0', workers: 1, pool: null, learned: view });
+  const plane = await startDataPlane({ config, policy, certificates, trust, registry, log, worker: 'w0', workers: 1, pool: null, learned: view, history, earlier: history.read() });
   return {
     ...plane, readMetrics: async () => [], fault: () => null,
     reload: (ready) => plane.reload(ready.config, ready.policy, installTrust(ready.config.upstream, extraCa, certificates.issuerPems(), ready.config.limits)),

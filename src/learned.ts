@@ -1,13 +1,12 @@
-// The learned bypasses of a whole gateway: the book with its file in the state folder, its figure, and those who listen to it. One for a
-// gateway, in the process that owns the state folder.
+// The learned bypasses of a whole gateway: the book with its rows in the state database, its figure, and those who listen to it. One for a
+// gateway, in its primary process.
 
-import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
 import type { LearnedControl } from './admin/options.ts';
 import type { Config } from './config/schema.ts';
 import type { Logger } from './core/log.ts';
 import type { Meter } from './core/meters.ts';
+import { openState, transaction } from './core/state.ts';
 import { LearnedBook } from './policy/learned.ts';
 import type { LearnedChange, LearnedPlace, LearnedSettings } from './policy/learned.ts';
 
@@ -20,7 +19,7 @@ export interface LearnedService {
   /** From now on the settings are those of this config (after a reload). */
   follow(config: () => Config): void;
   /** Saves what is not saved yet. */
-  close(): Promise<void>;
+  close(): void;
 }
 
 export interface LearnedParts {
@@ -32,18 +31,10 @@ export interface LearnedParts {
 
 /** How often what has run out is dropped; bypasses end on time by themselves. */
 const sweepMs = 30_000;
-/** Changes of this time are saved together. */
-const saveDelayMs = 500;
-
-/** Opens the book with what the state folder holds. A file that cannot be read counts as empty, with a warning. */
-export async function openLearned(parts: LearnedParts): Promise<LearnedService> {
-  const service = new Learned(parts);
-  try {
-    service.book.restore(JSON.parse(await readFile(fileOf(parts.config), 'utf8')));
-  } catch (caught) {
-    if (!(caught instanceof Error && 'code' in caught && caught.code === 'ENOENT')) parts.log.warn({ err: caught }, 'learned bypasses of the last run cannot be read');
-  }
-  return service;
+/** Opens the book with what the state database holds. */
+export function openLearned(parts: LearnedParts): LearnedService {
+  const { state, limits: { stateRecordWaitMs: waitMs } } = parts.config;
+  return new Learned(parts, openState(state, { waitMs, durable: false }));
 }
 
 /** A listener that hands changes on in batches, one at a time, and keeps those that did not arrive while the other side is alive. */
@@ -86,22 +77,21 @@ export function readPlace(place: unknown): LearnedPlace | null {
   return typeof client === 'string' && typeof name === 'string' && (typeof ja4 === 'string' || ja4 === null) ? { client, name, ja4 } : null;
 }
 
-function fileOf(config: Config): string {
-  return join(config.state, 'learned.json');
-}
-
 class Learned implements LearnedService {
   readonly book: LearnedBook;
   readonly control: LearnedControl;
   readonly #parts: LearnedParts;
   readonly #listeners = new Set<LearnedChange>();
+  readonly #state: DatabaseSync;
   readonly #sweep: NodeJS.Timeout;
   #config: () => Config;
+  /** Keys whose rows are not as the book has them. Bounded as the book is, but for what it forgot since the last saving. */
+  readonly #unsaved = new Set<string>();
   #saving: NodeJS.Timeout | null = null;
-  #saved: Promise<void> = Promise.resolve();
 
-  constructor(parts: LearnedParts) {
+  constructor(parts: LearnedParts, state: DatabaseSync) {
     this.#parts = parts;
+    this.#state = state;
     this.#config = () => parts.config;
     this.book = new LearnedBook(() => this.#settings(), () => parts.clock(), (key, until) => this.#changed(key, until));
     this.control = {
@@ -113,6 +103,11 @@ class Learned implements LearnedService {
       },
     };
     this.#sweep = setInterval(() => this.book.sweep(), sweepMs).unref();
+    const rows = state.prepare('SELECT key, client, name, ja4, refusals, since, until FROM learned ORDER BY since').all();
+    this.book.restore(rows);
+    // What has run out meanwhile leaves the database too.
+    for (const { key } of rows) this.#unsaved.add(String(key));
+    if (rows.length > 0) this.#later();
   }
 
   tell(what: 'refused' | 'accepted', place: LearnedPlace): void {
@@ -137,13 +132,11 @@ class Learned implements LearnedService {
     return { failures, withinMs: within, ttlMs: ttl, entriesMax: limits.learnedMax };
   }
 
-  async close(): Promise<void> {
+  close(): void {
     clearInterval(this.#sweep);
-    if (this.#saving !== null) {
-      clearTimeout(this.#saving);
-      this.#save();
-    }
-    await this.#saved;
+    this.#save();
+    if (this.#saving !== null) clearTimeout(this.#saving);
+    this.#state.close();
   }
 
   #changed(key: string, until: number | null): void {
@@ -152,27 +145,32 @@ class Learned implements LearnedService {
     if (until === 0) return;
     this.#parts.meter.set('learned_bypasses', [], this.book.size);
     if (until !== null) this.#parts.log.info({ key, until: new Date(until).toISOString() }, 'bypass learned: the client is tunnelled there from now on');
-    this.#saving ??= setTimeout(() => this.#save(), saveDelayMs).unref();
+    this.#unsaved.add(key);
+    this.#later();
+  }
+
+  #later(): void {
+    this.#saving ??= setTimeout(() => this.#save(), this.#config().limits.stateSaveMs).unref();
   }
 
   #save(): void {
+    if (this.#saving !== null) clearTimeout(this.#saving);
     this.#saving = null;
-    const { log } = this.#parts;
-    const text = `${JSON.stringify(this.book.list().map(({ client, name, ja4, refusals, since, until }) => ({ client, name, ja4, refusals, since, until })).reverse())}\n`;
-    this.#saved = this.#saved.then(() => replace(fileOf(this.#parts.config), text)).catch((caught: unknown) => log.error({ err: caught }, 'learned bypasses cannot be saved'));
+    if (this.#unsaved.size === 0) return;
+    try {
+      const put = this.#state.prepare('INSERT OR REPLACE INTO learned (key, client, name, ja4, refusals, since, until) VALUES (?, ?, ?, ?, ?, ?, ?)');
+      const drop = this.#state.prepare('DELETE FROM learned WHERE key = ?');
+      transaction(this.#state, () => {
+        for (const key of this.#unsaved) {
+          const bypass = this.book.find(key);
+          if (bypass === null) drop.run(key);
+          else put.run(key, bypass.client, bypass.name, bypass.ja4, bypass.refusals, bypass.since, bypass.until);
+        }
+      });
+      this.#unsaved.clear();
+    } catch (caught) {
+      this.#parts.log.warn({ err: caught }, 'learned bypasses could not be saved; tried again');
+      this.#later();
+    }
   }
-}
-
-/** Readable by the owner alone, written whole or not at all. */
-async function replace(file: string, text: string): Promise<void> {
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  const temporary = `${file}.${randomBytes(6).toString('hex')}`;
-  const handle = await open(temporary, 'wx', 0o600);
-  try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(temporary, file);
 }

@@ -14,6 +14,7 @@ import { LearnedView } from './policy/learned.ts';
 import { askOver, channelTo, serveCalls } from './sessions/channel.ts';
 import type { Ask } from './sessions/channel.ts';
 import { readCaptureOrder } from './sessions/capture.ts';
+import { SessionHistory } from './sessions/history.ts';
 import { serveMetrics } from './sessions/metrics-text.ts';
 import { serveView } from './sessions/remote-view.ts';
 import { installTrust } from './trust.ts';
@@ -21,7 +22,7 @@ import { workerTopic } from './workers.ts';
 import type { WorkerOrder } from './workers.ts';
 
 const channel = channelTo(process);
-let plane: DataPlane | null = null;
+let running: { readonly plane: DataPlane; readonly history: SessionHistory; readonly certificates: Certificates } | null = null;
 
 process.on('message', (message: unknown) => {
   if (isOrder(message)) void start(message.order).catch((error: unknown) => fail(error));
@@ -44,10 +45,11 @@ async function start(order: WorkerOrder): Promise<void> {
   const ask = askOver(channel, workerTopic, config.limits);
   // What does not reach the primary is a refusal less, or a proof of trust that the next session brings again.
   const learned = new LearnedView(Date.now, (what, place) => void ask('learned', what, place).catch(() => {}));
+  const history = new SessionHistory({ folder: config.state, worker: order.name, limits: config.limits, log, primary: false });
   const started = await startDataPlane({
-    config, policy, certificates, trust, registry, log, worker: order.name, workers: order.workers, pool: poolOf(ask), learned,
+    config, policy, certificates, trust, registry, log, worker: order.name, workers: order.workers, pool: poolOf(ask), learned, history, earlier: [],
   });
-  plane = started;
+  running = { plane: started, history, certificates };
   serveView(started.view, channel);
   serveMetrics(() => registry.read(), channel);
   serveCalls(channel, workerTopic, {
@@ -80,7 +82,9 @@ function poolOf(ask: Ask): SharedPool {
 }
 
 async function end(): Promise<void> {
-  await plane?.drain();
+  await running?.plane.drain();
+  running?.history.close();
+  await running?.certificates.close();
   process.exit(0);
 }
 

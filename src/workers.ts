@@ -5,6 +5,7 @@ import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
 import { fileURLToPath } from 'node:url';
 import type { ReadyConfig } from './commands/policy.ts';
+import { noMeter } from './core/meters.ts';
 import type { SessionsView } from './core/sessions-view.ts';
 import type { GatewayOptions, Traffic } from './traffic.ts';
 import { batched, readPlace } from './learned.ts';
@@ -14,10 +15,12 @@ import { askOver, channelTo, serveCalls } from './sessions/channel.ts';
 import type { Ask } from './sessions/channel.ts';
 import { readCaptureFigures } from './sessions/capture.ts';
 import type { CaptureFigures, CaptureOrder } from './sessions/capture.ts';
+import type { SessionHistory } from './sessions/history.ts';
 import type { MetricData } from './sessions/metrics-text.ts';
 import { remoteMetrics } from './sessions/metrics-text.ts';
 import { remoteView } from './sessions/remote-view.ts';
-import { mergedView } from './sessions/view.ts';
+import { SessionTable } from './sessions/table.ts';
+import { localView, mergedView } from './sessions/view.ts';
 
 /** Topic on which a worker asks for grants and the primary gives orders. */
 export const workerTopic = 'worker';
@@ -35,9 +38,11 @@ export interface WorkerOrder {
 export interface CrewOptions extends GatewayOptions {
   readonly workers: number;
   readonly learned: LearnedService;
+  readonly history: SessionHistory;
 }
 
 interface Running {
+  readonly name: string;
   readonly worker: Worker;
   readonly view: SessionsView;
   readonly metrics: () => Promise<MetricData[]>;
@@ -69,12 +74,17 @@ class Crew {
   #stopping = false;
   /** What every worker records, and how long. */
   #capture: { readonly order: CaptureOrder; readonly untilMs: number } | null = null;
+  /** Closed sessions of earlier runs and of workers that are gone. */
+  readonly #earlier: SessionTable;
   /** Counts every start, so that names (and so session ids) are never used twice. */
   #started = 0;
 
   constructor(options: CrewOptions) {
     this.#options = options;
-    this.#pool = new GrantPool(options.ready.config.limits, options.workers);
+    const { limits } = options.ready.config;
+    this.#pool = new GrantPool(limits, options.workers);
+    this.#earlier = new SessionTable({ worker: 'primary', limits, meter: noMeter });
+    this.#earlier.restore(options.history.read());
     cluster.setupPrimary({ exec: fileURLToPath(new URL('./worker.ts', import.meta.url)), args: [], silent: false });
   }
 
@@ -84,6 +94,10 @@ class Crew {
   }
 
   views(): SessionsView[] {
+    return [localView(this.#earlier), ...this.#up()];
+  }
+
+  #up(): SessionsView[] {
     return [...this.#running.values()].filter(({ ready }) => ready).map(({ view }) => view);
   }
 
@@ -93,7 +107,7 @@ class Crew {
   }
 
   fault(): string | null {
-    const ready = this.views().length;
+    const ready = this.#up().length;
     return ready === this.#options.workers ? null : `${String(ready)} of ${String(this.#options.workers)} workers are up`;
   }
 
@@ -146,8 +160,10 @@ class Crew {
     const { source, extraCa, workers, log, ready } = this.#options;
     const worker = cluster.fork();
     const channel = channelTo(worker);
+    this.#started += 1;
+    const name = `w${String(this.#started)}`;
     const running: Running = {
-      worker, ready: false,
+      name, worker, ready: false,
       view: remoteView(channel, ready.config.limits),
       metrics: remoteMetrics(channel, ready.config.limits),
       ask: askOver(channel, workerTopic, ready.config.limits),
@@ -158,8 +174,7 @@ class Crew {
       give: async (client) => { if (typeof client === 'string') this.#pool.give(worker.id, client); },
       learned: async (what, place) => this.#learn(what, place),
     });
-    this.#started += 1;
-    const order: WorkerOrder = { ...source, extraCa, workers, name: `w${String(this.#started)}` };
+    const order: WorkerOrder = { ...source, extraCa, workers, name };
     const up = new Promise<Readonly<Record<string, number>>>((resolve, reject) => {
       worker.on('message', (message: unknown) => {
         const answer = startAnswer(message);
@@ -195,6 +210,8 @@ class Crew {
     if (was?.worker !== worker) return;
     this.#running.delete(place);
     if (this.#stopping || !was.ready) return;
+    // What it had saved of its closed sessions is shown on.
+    this.#earlier.restore(this.#options.history.read(was.name));
     const { log, ready } = this.#options;
     log.error({ pid: worker.process.pid, how }, 'a worker ended; its sessions are lost, another takes its place');
     setTimeout(() => {

@@ -1,13 +1,13 @@
-// Keeps the current list of each issuer in the state folder: the primary process signs it (at start, daily, when the ledger changes) under a
+// Keeps the current list of each issuer in the state database: the primary process signs it (at start, daily, when the ledger changes) under a
 // number that only grows; every other process reads it. A list that cannot be renewed goes on being served.
 
-import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
 import type { Logger } from '../core/log.ts';
 import type { Meter } from '../core/meters.ts';
+import { transaction } from '../core/state.ts';
 import type { Issuer } from './authority.ts';
 import { buildCrl, readCrl } from './crl.ts';
 import type { CrlFacts } from './crl.ts';
-import { fileMark, makeFolder, readIfThere, replaceFile } from './files.ts';
 import type { Ledger } from './ledger.ts';
 
 /** A list ready to be served. */
@@ -16,7 +16,8 @@ export interface CurrentCrl extends CrlFacts {
 }
 
 export interface CrlStoreOptions {
-  readonly stateDir: string;
+  /** Opened as durable. */
+  readonly state: DatabaseSync;
   readonly issuers: readonly Issuer[];
   readonly days: number;
   /** Signs and numbers; true in one process of a gateway. */
@@ -29,8 +30,8 @@ export interface CrlStoreOptions {
 
 export interface CrlStore {
   current(issuer: Issuer): CurrentCrl | null;
-  /** Signs what is due (all, when `force`) or reads what the primary has signed. Never rejects: a failure is logged and the old list stays. */
-  refresh(force?: boolean): Promise<void>;
+  /** Signs what is due (all, when `force`) or reads what the primary has signed. Never throws: a failure is logged and the old list stays. */
+  refresh(force?: boolean): void;
 }
 
 const hourMs = 3_600_000;
@@ -40,68 +41,72 @@ const backDatedMs = 2 * hourMs;
 const resignMs = dayMs;
 
 /** Opens the store and signs (primary) or reads what there is. */
-export async function openCrlStore(options: CrlStoreOptions): Promise<CrlStore> {
-  const folder = join(options.stateDir, 'crl');
-  await makeFolder(folder);
-  const held = new Map<string, CurrentCrl & { readonly mark: string | null; readonly signedAt: number }>();
+export function openCrlStore(options: CrlStoreOptions): CrlStore {
+  const { state, clock } = options;
+  const numberOf = state.prepare('SELECT number FROM crl WHERE issuer = ?');
+  const put = state.prepare('INSERT OR REPLACE INTO crl (issuer, number, signed_at, der) VALUES (?, ?, ?, ?)');
+  const held = new Map<string, CurrentCrl & { readonly signedAt: number }>();
 
-  const sign = async (issuer: Issuer): Promise<void> => {
-    const now = options.clock();
-    const numberFile = join(folder, `${issuer.keyIdHex}.number`);
-    const file = join(folder, `${issuer.keyIdHex}.crl`);
-    const number = nextNumber(await readIfThere(numberFile), await readIfThere(file), now);
-    // The number is spent before it is used: a crash in between leaves a gap, never a repetition.
-    await replaceFile(numberFile, `${number}\n`);
-    const der = buildCrl(issuer, {
-      number, thisUpdate: now - backDatedMs, nextUpdate: now + options.days * dayMs, nextPublish: now + resignMs,
-      revoked: options.ledger.listed(issuer.keyIdHex, now),
+  const sign = (issuer: Issuer): void => {
+    const now = clock();
+    // Number and list are one change: no crash can spend a number twice, and none is served before it is on the disk.
+    const der = transaction(state, () => {
+      const last = Number(numberOf.get(issuer.keyIdHex)?.['number'] ?? 0);
+      const number = nextNumber(last, now);
+      const list = buildCrl(issuer, {
+        number, thisUpdate: now - backDatedMs, nextUpdate: now + options.days * dayMs, nextPublish: now + resignMs,
+        revoked: options.ledger.listed(issuer.keyIdHex, now),
+      });
+      put.run(issuer.keyIdHex, number, now, list);
+      return list;
     });
-    await replaceFile(file, der, 0o644);
-    hold(issuer, der, await fileMark(file), now);
+    hold(issuer, der, now);
   };
-  const read = async (issuer: Issuer): Promise<void> => {
-    const file = join(folder, `${issuer.keyIdHex}.crl`);
-    const mark = await fileMark(file);
-    if (mark === null || mark === held.get(issuer.keyIdHex)?.mark) return;
-    const der = await readIfThere(file);
-    if (der !== null) hold(issuer, der, mark, options.clock());
+  const read = (issuer: Issuer): void => {
+    const number = Number(numberOf.get(issuer.keyIdHex)?.['number'] ?? 0);
+    if (number === 0 || number === held.get(issuer.keyIdHex)?.number) return;
+    const der = lastList(state, issuer);
+    if (der !== null) hold(issuer, der, clock());
   };
-  const hold = (issuer: Issuer, der: Buffer, mark: string | null, signedAt: number): void => {
+  const hold = (issuer: Issuer, der: Buffer, signedAt: number): void => {
     const facts = readCrl(der);
-    if (facts === null) throw new Error(`crl/${issuer.keyIdHex}.crl is not a CRL`);
-    held.set(issuer.keyIdHex, { ...facts, der, mark, signedAt });
+    if (facts === null) throw new Error(`the list of issuer ${issuer.keyIdHex} in the state database is not a CRL`);
+    held.set(issuer.keyIdHex, { ...facts, der, signedAt });
     options.meter.set('crl_next_update_timestamp_seconds', [issuer.name], Math.floor(facts.nextUpdate / 1000));
   };
-  const refreshOne = async (issuer: Issuer, force: boolean): Promise<void> => {
+  const refreshOne = (issuer: Issuer, force: boolean): void => {
     try {
       const signedAt = held.get(issuer.keyIdHex)?.signedAt;
-      if (!options.primary) await read(issuer);
-      else if (force || signedAt === undefined || Math.abs(options.clock() - signedAt) >= resignMs) await sign(issuer);
+      if (!options.primary) read(issuer);
+      else if (force || signedAt === undefined || Math.abs(clock() - signedAt) >= resignMs) sign(issuer);
     } catch (error) {
       options.log.error({ err: error, issuer: issuer.name }, 'the CRL could not be renewed; the old one is still served');
     }
   };
-  // One at a time: two runs at once would use one number twice.
-  let running = Promise.resolve();
-  const refresh = (force = false): Promise<void> => {
-    running = running.then(async () => {
-      for (const issuer of options.issuers) if (issuer.signsCrls) await refreshOne(issuer, force);
-    });
-    return running;
+  const refresh = (force = false): void => {
+    for (const issuer of options.issuers) if (issuer.signsCrls) refreshOne(issuer, force);
   };
-  if (options.primary) await keepOldLists(options.issuers, read);
-  await refresh(options.primary);
+  if (options.primary) keepOldLists(options.issuers, read);
+  refresh(options.primary);
   return { current: (issuer) => held.get(issuer.keyIdHex) ?? null, refresh };
 }
 
+/** The list of an issuer that was signed last, null when there is none. */
+export function lastList(state: DatabaseSync, { keyIdHex }: Issuer): Buffer | null {
+  const der = state.prepare('SELECT der FROM crl WHERE issuer = ? AND der IS NOT NULL').get(keyIdHex)?.['der'];
+  return der instanceof Uint8Array ? Buffer.from(der) : null;
+}
+
 /** At start the last list is read first, so that there is something to serve should signing fail. */
-async function keepOldLists(issuers: readonly Issuer[], read: (issuer: Issuer) => Promise<void>): Promise<void> {
-  for (const issuer of issuers) await read(issuer).catch(() => undefined);
+function keepOldLists(issuers: readonly Issuer[], read: (issuer: Issuer) => void): void {
+  for (const issuer of issuers) {
+    try {
+      read(issuer);
+    } catch { /* It is signed anew at once. */ }
+  }
 }
 
 /** Greater than every number used before; gateways that share an issuer stay comparable because seconds are the floor. */
-function nextNumber(kept: Buffer | null, lastList: Buffer | null, now: number): number {
-  const last = Number(kept?.toString().trim() ?? '0');
-  const listed = lastList === null ? 0 : (readCrl(lastList)?.number ?? 0);
-  return Math.max((Number.isSafeInteger(last) ? last : 0) + 1, listed + 1, Math.floor(now / 1000));
+function nextNumber(last: number, now: number): number {
+  return Math.max(last + 1, Math.floor(now / 1000));
 }

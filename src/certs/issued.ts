@@ -1,9 +1,9 @@
-// The record of leaves issued: one JSON line each in the state folder, so that an operator can revoke by host name and tell later who
-// was shown what. Bounded by two files; losing lines costs a revocation by name, never a flow.
+// The record of leaves issued, in the state database, so that an operator can revoke by host name and tell later who was shown what.
+// Bounded; losing rows costs a revocation by name, never a flow.
 
-import { appendFile, rename, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { readIfThere } from './files.ts';
+import type { DatabaseSync } from 'node:sqlite';
+import type { Limits } from '../core/limits.ts';
+import { isBusy, transaction } from '../core/state.ts';
 
 /** One issued leaf. */
 export interface IssuedEntry {
@@ -24,74 +24,63 @@ export interface IssuedRecord {
   /** Notes a leaf; written soon, without waiting. */
   note(entry: IssuedEntry): void;
   /** Writes what is waiting. */
-  flush(): Promise<void>;
+  flush(): void;
   /** Leaves still valid at `now` that carry this serial (hex), were made for this host or name it, newest first. */
-  find(serialOrHost: string, now: number): Promise<readonly IssuedEntry[]>;
+  find(serialOrHost: string, now: number): readonly IssuedEntry[];
 }
 
-const fileName = 'issued.jsonl';
-const olderName = 'issued.1.jsonl';
-const flushAfterMs = 250;
+export type IssuedLimits = Pick<Limits, 'issuedMax' | 'stateSaveMs'>;
 
-/** Opens the record. `bytesMax` bounds each of its two files; `rotates` is true in one process only. */
-export function openIssuedRecord(stateDir: string, bytesMax: number, rotates: boolean, onError: (error: unknown) => void): IssuedRecord {
-  const file = join(stateDir, fileName);
-  const older = join(stateDir, olderName);
-  let waiting: string[] = [];
+/** Opens the record in a state database. `onError` hears of leaves that could not be noted. */
+export function openIssuedRecord(state: DatabaseSync, { issuedMax, stateSaveMs }: IssuedLimits, onError: (error: unknown) => void): IssuedRecord {
+  const insert = state.prepare('INSERT INTO issued (serial, issuer, identity, host, names, upstream, at, not_after) VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
+  const trim = state.prepare('DELETE FROM issued WHERE seq <= (SELECT max(seq) FROM issued) - ?');
+  const search = state.prepare(`SELECT * FROM issued WHERE not_after > ?1 AND (serial = ?2 OR host = ?3
+    OR EXISTS (SELECT 1 FROM json_each(names) WHERE value IN (?3, ?4))) ORDER BY seq DESC`);
+  let waiting: IssuedEntry[] = [];
   let timer: NodeJS.Timeout | null = null;
-  let writing = Promise.resolve();
 
-  const write = async (): Promise<void> => {
-    const lines = waiting.join('');
-    waiting = [];
-    if (lines === '') return;
-    // One write of whole lines to a file opened for appending: lines of several processes do not mix.
-    await appendFile(file, lines, { mode: 0o600 });
-    if (rotates && (await stat(file)).size > bytesMax) await rename(file, older);
-  };
-  const flush = (): Promise<void> => {
+  const flush = (): void => {
     if (timer !== null) clearTimeout(timer);
     timer = null;
-    writing = writing.then(write).catch(onError);
-    return writing;
+    if (waiting.length === 0) return;
+    try {
+      transaction(state, () => {
+        for (const { serial, issuer, identity, host, names, upstream, at, notAfter } of waiting) {
+          insert.run(serial, issuer, identity, host, JSON.stringify(names), upstream, at, notAfter);
+        }
+        trim.run(issuedMax);
+      });
+      waiting = [];
+    } catch (error) {
+      // Another process is writing: next time, unless that goes on for too long.
+      if (!isBusy(error) || waiting.length > issuedMax) {
+        waiting = [];
+        onError(error);
+      } else timer = setTimeout(flush, stateSaveMs).unref();
+    }
   };
   return {
     note(entry) {
-      waiting.push(`${JSON.stringify(entry)}\n`);
-      timer ??= setTimeout(() => void flush(), flushAfterMs).unref();
+      waiting.push(entry);
+      timer ??= setTimeout(flush, stateSaveMs).unref();
     },
     flush,
-    async find(serialOrHost, now) {
+    find(serialOrHost, now) {
       const serial = serialOrHost.replace(/^0x|:/gi, '').toLowerCase();
       const host = serialOrHost.toLowerCase().replace(/\.$/, '');
-      const text = `${(await readIfThere(older))?.toString() ?? ''}${(await readIfThere(file))?.toString() ?? ''}`;
-      return text.split('\n').map(parse).filter((entry) => entry !== null).filter((entry) => entry.notAfter > now && (entry.serial === serial || entry.host === host || namesHost(entry.names, host))).reverse();
+      // RFC 9525 section 6.3: a wildcard stands for exactly one label, the leftmost.
+      const dot = host.indexOf('.');
+      return search.all(now, serial, host, dot > 0 ? `*${host.slice(dot)}` : host).map(entryOf);
     },
   };
 }
 
-/** RFC 9525 section 6.3: a wildcard stands for exactly one label, the leftmost. */
-function namesHost(names: readonly string[], host: string): boolean {
-  const dot = host.indexOf('.');
-  const wildcard = dot > 0 ? `*${host.slice(dot)}` : null;
-  return names.some((name) => name === host || name === wildcard);
-}
-
-function parse(line: string): IssuedEntry | null {
-  try {
-    const value: unknown = JSON.parse(line);
-    return isEntry(value) ? value : null;
-  } catch {
-    return null;
-  }
-}
-
-function isEntry(value: unknown): value is IssuedEntry {
-  if (typeof value !== 'object' || value === null) return false;
-  const has = (key: string, test: (field: unknown) => boolean): boolean => test((value as Record<string, unknown>)[key]);
-  const text = (field: unknown): boolean => typeof field === 'string';
-  const textOrNull = (field: unknown): boolean => field === null || typeof field === 'string';
-  const number = (field: unknown): boolean => typeof field === 'number';
-  const texts = (field: unknown): boolean => Array.isArray(field) && field.every(text);
-  return has('serial', text) && has('issuer', text) && has('identity', text) && has('host', textOrNull) && has('names', texts) && has('upstream', textOrNull) && has('at', number) && has('notAfter', number);
+/** Columns are typed by the table. */
+function entryOf({ serial, issuer, identity, host, names, upstream, at, not_after: notAfter }: Record<string, unknown>): IssuedEntry {
+  const list: unknown = JSON.parse(String(names));
+  return {
+    serial: String(serial), issuer: String(issuer), identity: String(identity), host: typeof host === 'string' ? host : null,
+    names: Array.isArray(list) ? list.map(String) : [], upstream: typeof upstream === 'string' ? upstream : null, at: Number(at), notAfter: Number(notAfter),
+  };
 }

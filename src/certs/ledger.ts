@@ -1,10 +1,8 @@
-// The ledger of revoked serial numbers: one file in the state folder, written whole, read again by every process when it changes.
+// The ledger of revoked serial numbers, in the state database: every process reads it again when it has changed.
 // It says what is revoked; CRL, OCSP and the cache of leaves follow it.
 
-import { unlink } from 'node:fs/promises';
-import { join } from 'node:path';
-import { setTimeout as wait } from 'node:timers/promises';
-import { createFile, fileMark, isErrno, makeFolder, readIfThere, replaceFile } from './files.ts';
+import type { DatabaseSync } from 'node:sqlite';
+import { transaction } from '../core/state.ts';
 
 /** One revoked leaf. */
 export interface RevokedEntry {
@@ -29,10 +27,10 @@ export interface Ledger {
   find(issuer: string, serial: string): RevokedEntry | null;
   /** How often an identity was revoked. */
   generation(identity: string): number;
-  /** Adds entries (known serials are replaced), under a lock that other processes respect. Rejects with LedgerFullError. */
-  revoke(entries: readonly RevokedEntry[]): Promise<void>;
-  /** Reads the file again if it has changed; true when it had. */
-  reload(): Promise<boolean>;
+  /** Adds entries (known serials are replaced); on the disk when it returns. Throws LedgerFullError, with nothing added. */
+  revoke(entries: readonly RevokedEntry[]): void;
+  /** Reads the table again if it has changed; true when it had. */
+  reload(): boolean;
 }
 
 /** The ledger holds as many serials as revokedMax allows. */
@@ -40,89 +38,54 @@ export class LedgerFullError extends Error {
   override readonly name = 'LedgerFullError';
 }
 
-const fileName = 'revoked.json';
-const lockRetryMs = 20;
-const lockTriesMax = 250;
+/** Name of its row in `revisions`. */
+const revisionName = 'revoked';
 
-/** Opens the ledger of a state folder. A file that cannot be read is an error: forgetting revocations in silence would be worse. */
-export async function openLedger(stateDir: string, revokedMax: number): Promise<Ledger> {
-  const file = join(stateDir, fileName);
-  let mark: string | null = null;
+/** Opens the ledger of a state database that was opened as durable. */
+export function openLedger(state: DatabaseSync, revokedMax: number): Ledger {
+  const revision = state.prepare('SELECT number FROM revisions WHERE name = ?');
+  const rows = state.prepare('SELECT * FROM revoked');
+  const insert = state.prepare('INSERT OR REPLACE INTO revoked (issuer, serial, at, until, reason, keep, identity) VALUES (?, ?, ?, ?, ?, ?, ?)');
+  const count = state.prepare('SELECT count(*) AS count FROM revoked');
+  const step = state.prepare('INSERT INTO revisions VALUES (?, 1) ON CONFLICT DO UPDATE SET number = number + 1');
+  const dropOld = state.prepare('DELETE FROM revoked WHERE until <= ?');
+  let seen = -1;
   let bySerial = new Map<string, RevokedEntry>();
   let byIdentity = new Map<string, number>();
 
-  const take = (entries: readonly RevokedEntry[]): void => {
-    bySerial = new Map(entries.map((entry) => [`${entry.issuer} ${entry.serial}`, entry]));
+  const reload = (): boolean => {
+    const number = Number(revision.get(revisionName)?.['number'] ?? 0);
+    if (number === seen) return false;
+    bySerial = new Map(rows.all().map(entryOf).map((entry) => [`${entry.issuer} ${entry.serial}`, entry]));
     byIdentity = new Map();
     for (const { identity } of bySerial.values()) if (identity !== null) byIdentity.set(identity, (byIdentity.get(identity) ?? 0) + 1);
-  };
-  const reload = async (): Promise<boolean> => {
-    const seen = await fileMark(file);
-    if (seen === mark) return false;
-    take(parse(await readIfThere(file), file));
-    mark = seen;
+    seen = number;
     return true;
   };
-  await reload();
+  reload();
   return {
     listed: (issuer, now) => [...bySerial.values()].filter((entry) => entry.issuer === issuer && entry.until > now),
     find: (issuer, serial) => bySerial.get(`${issuer} ${serial}`) ?? null,
     generation: (identity) => byIdentity.get(identity) ?? 0,
     reload,
-    revoke: (added) => locked(file, async () => {
-      await reload();
-      const all = new Map([...bySerial, ...added.map((entry): [string, RevokedEntry] => [`${entry.issuer} ${entry.serial}`, entry])]);
-      if (all.size > revokedMax) throw new LedgerFullError(`the ledger holds ${bySerial.size} serials; limits.revokedMax is ${revokedMax}`);
-      await replaceFile(file, `${JSON.stringify({ version: 1, revoked: [...all.values()] }, null, 1)}\n`);
-      await reload();
-    }),
+    revoke(added) {
+      transaction(state, () => {
+        // What need not be listed any more makes room.
+        dropOld.run(Math.min(...added.map(({ at }) => at)));
+        for (const { issuer, serial, at, until, reason, keep, identity } of added) insert.run(issuer, serial, at, until, reason, Number(keep), identity);
+        const held = Number(count.get()?.['count'] ?? 0);
+        if (held > revokedMax) throw new LedgerFullError(`the ledger would hold ${held} serials; limits.revokedMax is ${revokedMax}`);
+        step.run(revisionName);
+      });
+      reload();
+    },
   };
 }
 
-/** Runs `work` while holding a lock file; one left behind by a process that died is taken over. */
-async function locked(file: string, work: () => Promise<void>): Promise<void> {
-  const lock = `${file}.lock`;
-  await makeFolder(join(file, '..'));
-  for (let tries = 0; !(await createFile(lock, `${process.pid}\n`)); tries += 1) {
-    const owner = Number((await readIfThere(lock))?.toString());
-    if (tries > lockTriesMax || (owner > 0 && !isAlive(owner))) await unlink(lock).catch(() => undefined);
-    await wait(lockRetryMs);
-  }
-  try {
-    await work();
-  } finally {
-    await unlink(lock).catch(() => undefined);
-  }
+/** Columns are typed by the table. */
+function entryOf({ issuer, serial, at, until, reason, keep, identity }: Record<string, unknown>): RevokedEntry {
+  return {
+    issuer: String(issuer), serial: String(serial), at: Number(at), until: Number(until), reason: Number(reason), keep: keep === 1,
+    identity: typeof identity === 'string' ? identity : null,
+  };
 }
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return !isErrno(error, 'ESRCH');
-  }
-}
-
-function parse(content: Buffer | null, file: string): RevokedEntry[] {
-  if (content === null) return [];
-  let value: unknown;
-  try {
-    value = JSON.parse(content.toString());
-  } catch (error) {
-    throw new Error(`${file}: is not JSON; restore it, or move it away to forget all revocations`, { cause: error });
-  }
-  const list: unknown = isRecord(value) ? value['revoked'] : null;
-  if (!Array.isArray(list) || !list.every(isEntry)) throw new Error(`${file}: is not a ledger of revoked serials; restore it, or move it away to forget all revocations`);
-  return list;
-}
-
-function isEntry(value: unknown): value is RevokedEntry {
-  return isRecord(value) && isHex(value['serial']) && isHex(value['issuer']) && isTime(value['at']) && isTime(value['until'])
-    && typeof value['reason'] === 'number' && Number.isInteger(value['reason']) && value['reason'] >= 0 && value['reason'] <= 10
-    && typeof value['keep'] === 'boolean' && (value['identity'] === null || typeof value['identity'] === 'string');
-}
-
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
-const isHex = (value: unknown): boolean => typeof value === 'string' && /^(?:[0-9a-f]{2}){1,20}$/.test(value);
-const isTime = (value: unknown): boolean => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;

@@ -8,12 +8,12 @@ import type { Leaf, LeafKeyType, LeafRequest, Revocation } from '../core/certifi
 import type { Limits } from '../core/limits.ts';
 import type { Logger } from '../core/log.ts';
 import type { Meter } from '../core/meters.ts';
+import { openState } from '../core/state.ts';
 import { openAuthority } from './authority.ts';
 import type { Issuer } from './authority.ts';
 import { createLeafCache } from './cache.ts';
 import type { Signer } from './cache.ts';
 import { openCrlStore } from './crl-store.ts';
-import type { CrlStore } from './crl-store.ts';
 import type { IssuerAddresses } from './emulate.ts';
 import { createFile, foreignBits, makeFolder, readIfThere } from './files.ts';
 import { openIssuedRecord } from './issued.ts';
@@ -90,22 +90,24 @@ export async function openCertificates(options: CertificatesOptions): Promise<Ce
   const trusted = [main, ...others];
   const signers = [...trusted, untrusted];
   const issuers = signers.map(({ issuer }) => issuer);
-  const ledger = await openLedger(stateDir, limits.revokedMax);
-  const issued = openIssuedRecord(stateDir, limits.issuedRecordBytesMax, primary, (error) => log.error({ err: error }, 'the record of issued leaves could not be written'));
-  const crls = await openCrls(options, issuers, ledger);
+  const state = openState(stateDir, { waitMs: limits.stateWaitMs, durable: true });
+  const records = openState(stateDir, { waitMs: limits.stateRecordWaitMs, durable: false });
+  const ledger = openLedger(state, limits.revokedMax);
+  const issued = openIssuedRecord(records, limits, (error) => log.error({ err: error }, 'the record of issued leaves could not be written'));
+  const crls = openCrlStore({ state, primary, meter, log, clock, ledger, days: options.issuer.crl.days, issuers: options.issuer.crl.enabled ? issuers : [] });
   const responder = createResponder({ issuers, ledger, limits, meter, clock });
   const staples = options.issuer.ocsp.enabled && options.issuer.ocsp.staple;
   const cache = createLeafCache({
     signerFor: (request) => signerFor(request, main, others, untrusted), keys, ledger, issued, secret: await gatewaySecret(stateDir), limits, meter, clock,
     staple: (issuer, serial) => (staples ? responder.staple(issuer, serial) : null),
   });
-  const follow = async (): Promise<void> => {
-    const changed = await ledger.reload();
+  const follow = (): void => {
+    const changed = ledger.reload();
     if (changed) {
       cache.evictRevoked();
       responder.forget();
     }
-    await crls.refresh(changed);
+    crls.refresh(changed);
   };
   const watch = watchState(follow, limits.stateCheckMs, log);
   return {
@@ -120,20 +122,23 @@ export async function openCertificates(options: CertificatesOptions): Promise<Ce
     }),
     issuerPems: () => issuers.map(({ certDer }) => pem('CERTIFICATE', certDer)),
     caPem: pem('CERTIFICATE', main.issuer.certDer), caDer: main.issuer.certDer,
-    reload: () => watch.now(),
+    reload: async () => watch.now(),
     async revoke(request) {
-      await issued.flush();
-      const serials = await revoke(request, { issuers, ledger, issued, leafDaysMax: limits.leafDaysMax, now: clock() });
+      issued.flush();
+      const serials = revoke(request, { issuers, ledger, issued, leafDaysMax: limits.leafDaysMax, now: clock() });
       // The ledger has read its own change: follow it here without waiting for the watch.
       cache.evictRevoked();
       responder.forget();
-      if (serials.length > 0) await crls.refresh(true);
+      if (serials.length > 0) crls.refresh(true);
       return serials;
     },
     checkDistributionPoints: () => checkDistributionPoints(trusted, limits.crlRequestMs),
     async close() {
-      await watch.stop();
-      await issued.flush();
+      if (!state.isOpen) return;
+      watch.stop();
+      issued.flush();
+      records.close();
+      state.close();
     },
   };
 }
@@ -189,11 +194,6 @@ function signerFor(request: LeafRequest, main: Signer, others: readonly Signer[]
   return found;
 }
 
-async function openCrls(options: CertificatesOptions, issuers: readonly Issuer[], ledger: Awaited<ReturnType<typeof openLedger>>): Promise<CrlStore> {
-  const { stateDir, primary, meter, log, clock, issuer } = options;
-  return openCrlStore({ stateDir, primary, meter, log, clock, ledger, days: issuer.crl.days, issuers: issuer.crl.enabled ? issuers : [] });
-}
-
 const secretBytes = 32;
 
 /** Shared by the processes of a gateway; made once. */
@@ -206,25 +206,15 @@ async function gatewaySecret(stateDir: string): Promise<Buffer> {
   return secret;
 }
 
-/** Follows the state folder: one run at a time, a failed one is logged and tried again. */
-function watchState(follow: () => Promise<void>, everyMs: number, log: Logger): { now(): Promise<void>; stop(): Promise<void> } {
-  let running: Promise<void> | null = null;
-  const run = (): Promise<void> => {
-    running ??= follow().catch((error: unknown) => log.error({ err: error }, 'the state folder could not be read; the last state stays in force')).finally(() => {
-      running = null;
-    });
-    return running;
+/** Follows the state database; a look that fails is logged, and the next one comes. */
+function watchState(follow: () => void, everyMs: number, log: Logger): { now(): void; stop(): void } {
+  const run = (): void => {
+    try {
+      follow();
+    } catch (error) {
+      log.error({ err: error }, 'the state database could not be read; the last state stays in force');
+    }
   };
-  const timer = setInterval(() => void run(), everyMs).unref();
-  return {
-    // A run under way may have looked before the change: wait it out, then look.
-    now: async () => {
-      await running;
-      await run();
-    },
-    stop: async () => {
-      clearInterval(timer);
-      await running;
-    },
-  };
+  const timer = setInterval(run, everyMs).unref();
+  return { now: run, stop: () => clearInterval(timer) };
 }

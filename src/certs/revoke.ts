@@ -26,11 +26,11 @@ export interface RevokeParts {
 const dayMs = 86_400_000;
 
 /** Enters the leaves meant into the ledger and answers their serials; empty when no leaf is meant by it. */
-export async function revoke(request: RevokeRequest, parts: RevokeParts): Promise<readonly string[]> {
+export function revoke(request: RevokeRequest, parts: RevokeParts): readonly string[] {
   const { target, keep, reason } = request;
-  const found = await parts.issued.find(target, parts.now);
+  const found = parts.issued.find(target, parts.now);
   const entries = found.length > 0 ? found.map((entry) => fromRecord(entry, parts.now, reason, keep)) : ownSerial(request, parts);
-  if (entries.length > 0) await parts.ledger.revoke(entries);
+  if (entries.length > 0) parts.ledger.revoke(entries);
   return [...new Set(entries.map(({ serial }) => serial))];
 }
 

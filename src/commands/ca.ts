@@ -2,10 +2,11 @@
 // It works on the files of the state folder; a running gateway notices revocations by itself and new issuers when it is started again.
 
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
 import { parseArgs } from 'node:util';
 import { installAuthority, openAuthority, retireAuthority } from '../certs/authority.ts';
 import type { Issuer } from '../certs/authority.ts';
+import { lastList } from '../certs/crl-store.ts';
 import { readCrl, revokedCount } from '../certs/crl.ts';
 import { readIfThere } from '../certs/files.ts';
 import { IssuerError } from '../certs/issuer-error.ts';
@@ -19,6 +20,7 @@ import { openPkcs12 } from '../certs/pkcs12.ts';
 import { revoke } from '../certs/revoke.ts';
 import { issuerOptions } from '../certificate-options.ts';
 import type { Config } from '../config/schema.ts';
+import { openState, StateError } from '../core/state.ts';
 
 /** What the command must know of the config. */
 export type CaOptions = Pick<CertificatesOptions, 'stateDir' | 'issuer' | 'issuers' | 'limits'>;
@@ -98,11 +100,13 @@ async function openAll(options: CaOptions): Promise<Issuer[]> {
 
 async function show(options: CaOptions, output: CaOutput): Promise<number> {
   let problems = 0;
-  for (const issuer of await openAll(options)) {
+  const issuers = await openAll(options);
+  const lists = withState(options, (state) => new Map(issuers.map((issuer) => [issuer.keyIdHex, listFacts(lastList(state, issuer))])));
+  for (const issuer of issuers) {
     const isDefault = issuer.name === defaultIssuerName;
     const { crl, ocsp, caIssuers } = addressesOf(issuer, options.issuer, isDefault, true);
     const { certificate } = issuer;
-    const last = await lastCrl(options.stateDir, issuer);
+    const last = lists.get(issuer.keyIdHex) ?? listFacts(null);
     const warnings = last.ended ? [...issuer.warnings, 'its last CRL has run out: is the gateway running on this state folder?'] : issuer.warnings;
     const lines: (readonly [string, string])[] = [
       ['issuer', issuer.name], ['subject', oneLine(certificate.subject)], ['SHA-256', certificate.fingerprint256],
@@ -121,12 +125,20 @@ async function show(options: CaOptions, output: CaOutput): Promise<number> {
   return 0;
 }
 
-async function lastCrl(stateDir: string, issuer: Issuer): Promise<{ readonly text: string; readonly ended: boolean }> {
-  const bytes = await readIfThere(join(stateDir, 'crl', `${issuer.keyIdHex}.crl`));
+function listFacts(bytes: Buffer | null): { readonly text: string; readonly ended: boolean } {
   const facts = bytes === null ? null : readCrl(bytes);
   if (bytes === null || facts === null) return { text: 'none yet', ended: false };
   const text = `number ${facts.number}, ${revokedCount(bytes)} revoked, valid until ${new Date(facts.nextUpdate).toISOString()}`;
   return { text, ended: facts.nextUpdate < Date.now() };
+}
+
+function withState<T>({ stateDir, limits }: CaOptions, work: (state: DatabaseSync) => T): T {
+  const state = openState(stateDir, { waitMs: limits.stateWaitMs, durable: true });
+  try {
+    return work(state);
+  } finally {
+    state.close();
+  }
 }
 
 async function exportCertificate(args: readonly string[], options: CaOptions, output: CaOutput): Promise<number> {
@@ -176,11 +188,11 @@ async function revokeLeaves(args: readonly string[], options: CaOptions, output:
   const reason = reasons.get(values.reason);
   if (target === undefined || another !== undefined) throw new UsageError('give one serial number or host name');
   if (reason === undefined) throw new UsageError(`there is no reason ${values.reason}; reasons: ${reasonWords}`);
-  const { limits, stateDir } = options;
-  const serials = await revoke({ target, keep: values.keep, reason }, {
-    issuers: await openAll(options), ledger: await openLedger(stateDir, limits.revokedMax), leafDaysMax: limits.leafDaysMax, now: Date.now(),
-    issued: openIssuedRecord(stateDir, limits.issuedRecordBytesMax, false, () => undefined),
-  });
+  const { limits } = options;
+  const issuers = await openAll(options);
+  const serials = withState(options, (state) => revoke({ target, keep: values.keep, reason }, {
+    issuers, ledger: openLedger(state, limits.revokedMax), leafDaysMax: limits.leafDaysMax, now: Date.now(), issued: openIssuedRecord(state, limits, () => undefined),
+  }));
   if (serials.length === 0) throw new IssuerError(`${target}: no emulated certificate with this serial number or host name is known`);
   for (const serial of serials) output.print(`revoked ${serial}`);
   output.print(`A running gateway lists ${serials.length === 1 ? 'it' : 'them'} within seconds; clients may hold the old CRL until it runs out.`);
@@ -199,5 +211,5 @@ function isUsageError(error: Error): boolean {
 /** What an operator can mend; anything else is a defect and goes on with its stack. */
 function isExpected(error: unknown): error is Error {
   if (!(error instanceof Error)) return false;
-  return error instanceof IssuerError || error instanceof LedgerFullError || isUsageError(error) || ('code' in error && typeof error.code === 'string' && /^E[A-Z]+$/.test(error.code));
+  return error instanceof IssuerError || error instanceof LedgerFullError || error instanceof StateError || isUsageError(error) || ('code' in error && typeof error.code === 'string' && /^E[A-Z]+$/.test(error.code));
 }

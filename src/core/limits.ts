@@ -79,8 +79,13 @@ export const limitTable = {
   crlConnectionsMax: count(512, 1, 100_000, 'Connections to the CRL listener.'),
   ocspSignaturesPerSecondMax: rate(200, 1, 100_000, 'OCSP answers signed anew in one process; beyond it clients are told to try later (an RSA signature takes half a millisecond).'),
   ocspAnswersMax: count(10_000, 1, 1_000_000, 'Signed OCSP answers held for reuse and stapling; about 0.5 KiB each.'),
-  issuedRecordBytesMax: bytes(16 * miB, 64 * kiB, 1024 * miB, 'The record of issued leaves (for `ca revoke HOST`); one older file of this length is kept beside it.'),
-  stateCheckMs: ms(1 * second, 50, 1 * minute, 'How often a process looks whether the ledger or the CRL on disk has changed.'),
+  issuedMax: count(100_000, 100, 10_000_000, 'Issued leaves recorded (for `ca revoke HOST`); about 0.3 KiB each in the state database.'),
+  stateCheckMs: ms(1 * second, 50, 1 * minute, 'How often a process looks whether another has changed ledger or CRL in the state database.'),
+  stateWaitMs: ms(5 * second, 10, 1 * minute, 'How long a change of CRL or ledger waits for another process that is writing to the state database.'),
+  stateRecordWaitMs: ms(50, 0, 5 * second, 'The same for issued leaves, learned bypasses and closed sessions: they hold up their process, and can be tried again.'),
+  stateSaveMs: ms(500, 10, 1 * minute, 'Issued leaves, learned bypasses and closed sessions of this time are saved together.'),
+  stateSaveMax: count(500, 1, 100_000, 'Closed sessions saved in one go; a millisecond for about a hundred.'),
+  stateCheckpointMs: ms(10 * second, 100, 1 * hour, 'How often the primary process moves what was saved from the log of the state database into its file.'),
   revokedMax: count(100_000, 1, 10_000_000, 'Serials a CRL may list.'),
 
   // What server certificates point at
@@ -167,6 +172,7 @@ export const limitTable = {
   workerCallsMax: count(256, 1, 10_000, 'Questions to one worker that wait for their answer; more are refused.'),
   workerAnswerMs: ms(2 * second, 100, 1 * minute, 'How long the primary waits for a worker\'s part of an answer.'),
   workerRestartMs: ms(1 * second, 10, 5 * minute, 'Pause before a worker that ended unasked is replaced.'),
+  configCheckMs: ms(2 * second, 20, 1 * hour, 'How often the config and the files it names are looked at for changes; one that has stopped changing is reloaded.'),
   shutdownGraceMs: ms(10 * second, 0, 1 * day, 'How long flows may go on after SIGTERM.'),
   toolMs: ms(10 * second, 100, 5 * minute, 'One run of nft or ip by `sallyport net` and `doctor`.'),
   doctorProbeMs: ms(5 * second, 100, 1 * minute, 'One probe of `sallyport doctor`: a CRL fetch, a name look-up, a STUN request.'),

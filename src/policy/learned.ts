@@ -56,7 +56,8 @@ export function isSuccess({ tls }: Session): boolean {
   return tls.client !== null && tls.leaf !== null;
 }
 
-interface Bypass extends LearnedPlace {
+/** A bypass without its key. */
+export interface Bypass extends LearnedPlace {
   readonly refusals: number;
   readonly since: number;
   readonly until: number;
@@ -113,6 +114,11 @@ export class LearnedBook {
   /** Until when the key is bypassed; 0 when it is not. */
   until(key: string): number {
     return this.#bypasses.get(key)?.until ?? 0;
+  }
+
+  /** A bypass by its key, null when there is none. */
+  find(key: string): Bypass | null {
+    return this.#bypasses.get(key) ?? null;
   }
 
   /** Bypasses in force, the newest first. */

@@ -6,7 +6,7 @@ import type { ErrorCode } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Meter } from '../core/meters.ts';
 import type { ProtocolName } from '../core/protocols.ts';
-import { SessionIds } from './ids.ts';
+import { compareIds, SessionIds } from './ids.ts';
 import { Rates } from './rates.ts';
 
 /** What the table may ask of a live session's sockets. */
@@ -39,6 +39,8 @@ export interface SessionTableOptions {
   readonly limits: Limits;
   readonly meter: Meter;
   readonly accessLog?: SessionLog | null;
+  /** Where closed sessions are kept over a restart. */
+  readonly history?: SessionLog | null;
   /** Milliseconds since the epoch. */
   readonly clock?: () => number;
 }
@@ -68,6 +70,7 @@ export class SessionTable {
   readonly #limits: Limits;
   readonly #meter: Meter;
   readonly #accessLog: SessionLog | null;
+  readonly #history: SessionLog | null;
   readonly #rates = new Rates();
   /** All rows in order of opening, which is the order of their ids. */
   readonly #entries = new Map<string, SessionEntry>();
@@ -85,6 +88,7 @@ export class SessionTable {
     this.#limits = options.limits;
     this.#meter = options.meter;
     this.#accessLog = options.accessLog ?? null;
+    this.#history = options.history ?? null;
   }
 
   /** Sessions now. */
@@ -133,7 +137,27 @@ export class SessionTable {
     this.#touch(entry);
     this.#count(session, entry.counted);
     this.#accessLog?.write(session);
+    this.#history?.write(session);
     this.#keep(session.id);
+  }
+
+  /** Shows closed sessions of processes that are gone; they move no meter and are logged no more. The newest are kept. */
+  restore(sessions: readonly Session[]): void {
+    for (const session of sessions) {
+      if (this.#entries.has(session.id)) continue;
+      this.#revision += 1;
+      this.#entries.set(session.id, {
+        session, live: null, counted: session.protocol, revision: this.#revision, shapeRevision: this.#revision, seenBytes: 0, seenShape: '',
+      });
+    }
+    const ordered = [...this.#entries].sort(([left], [right]) => compareIds(left, right));
+    const closed = ordered.filter(([, { live }]) => live === null).map(([id]) => id);
+    const max = this.#limits.sessionsClosedMax;
+    const evicted = new Set(closed.slice(0, Math.max(0, closed.length - max)));
+    this.#entries.clear();
+    for (const [id, entry] of ordered) if (!evicted.has(id)) this.#entries.set(id, entry);
+    this.#closed.splice(0, this.#closed.length, ...closed.filter((id) => !evicted.has(id)));
+    this.#closedNext = max === 0 ? 0 : this.#closed.length % max;
   }
 
   /** The session, with its bytes of now. */

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { labConfig, labRules } from './support/config.ts';
 import { curlWith } from './support/explicit.ts';
+import { openState } from '../../src/core/state.ts';
 import { address, type ServerName } from './support/names.ts';
 import { greeting, startNginx } from './support/peers/nginx.ts';
 import { startServers } from './support/peers/small.ts';
@@ -132,8 +133,9 @@ labFile('learned bypasses', async ({ lab, certificates }) => {
 
     it('what was learned is in the state folder', async () => {
       for (let round = 0; round < failures; round += 1) await pinned('https');
-      await new Promise((resolve) => setTimeout(resolve, 1_000));
-      expect(JSON.parse(readFileSync(join(at.gateway.stateFolder, 'learned.json'), 'utf8'))).toMatchObject([{ name: address('https').name }]);
+      const state = openState(at.gateway.stateFolder, { waitMs: 1_000, durable: false });
+      await expect.poll(() => state.prepare('SELECT name, refusals FROM learned').all().map((row) => ({ ...row })), { timeout: 5_000 }).toEqual([{ name: address('https').name, refusals: failures }]);
+      state.close();
     });
   });
 });

@@ -64,9 +64,9 @@ labFile('operations', async ({ lab, certificates }) => {
       return { status: Number(stdout.slice(cut + 1)), body: stdout.slice(0, cut) };
     };
 
-    it('a reload by SIGHUP and by the API: no flow is lost, new ones are judged anew, a bad config changes nothing', async () => {
+    it('a reload by SIGHUP, by the API and by the file alone: no flow is lost, new ones are judged anew, a bad config changes nothing', async () => {
       const { gateway } = at;
-      const talks = Array.from({ length: talkers }, () => conversation(gateway.caFile, 7_000));
+      const talks = Array.from({ length: talkers }, () => conversation(gateway.caFile, 20_000));
       const relay = runNice(file.lab.client, { kind: 'tls', port: 443, holdSeconds: 6 });
       await talking(gateway, talkers);
       const before = (await gateway.sessions('state=active')).map(({ id }) => id);
@@ -85,6 +85,11 @@ labFile('operations', async ({ lab, certificates }) => {
       });
       expect(await post('/api/reload')).toMatchObject({ status: 200 });
       expect(await web(gateway.caFile)).toBe(greeting('https'));
+      // Nobody says a word: the file has changed.
+      change((config) => config.policy?.ssl?.unshift({ name: 'web-closed', when: { sni: ['https.lab.test'] }, then: 'deny' }));
+      await gateway.program.waitUntil(async () => (await web(gateway.caFile)) === '', 'take the changed file', 20_000);
+      change((config) => config.policy?.ssl?.shift());
+      await gateway.program.waitUntil(async () => (await web(gateway.caFile)) === greeting('https'), 'take it again', 20_000);
       const still = new Set((await gateway.sessions('state=active')).map(({ id }) => id));
       expect(before.filter((id) => !still.has(id))).toEqual([]);
       expect((await Promise.all(talks)).map(({ end, received }) => `${end} ${received.bytes}`)).toEqual(Array.from({ length: talkers }, () => 'left 24'));
@@ -93,6 +98,7 @@ labFile('operations', async ({ lab, certificates }) => {
 
     it('a worker killed: its flows are lost, no other; another takes its place', async () => {
       const { gateway } = at;
+      const earlier = (await gateway.sessions('state=closed')).map(({ id }) => id);
       const talks = Array.from({ length: talkers }, () => conversation(gateway.caFile, 6_000));
       const sessions = await talking(gateway, talkers);
       const workers = [...gateway.program.output().matchAll(/"worker":"(w\d+)","pid":(\d+),"msg":"worker is up"/g)].map(([, name = '', pid]) => ({ name, pid: Number(pid) }));
@@ -107,7 +113,10 @@ labFile('operations', async ({ lab, certificates }) => {
       await gateway.program.waitUntil(() => gateway.workerPids().length === 2, 'start another worker');
       await gateway.program.waitUntil(async () => (await gateway.api('/readyz')).status === 200, 'become ready again');
       for (let round = 0; round < 6; round += 1) expect(await web(gateway.caFile)).toBe(greeting('https'));
-      // Everything the dead one held is gone from the table; nothing is left half open.
+      // What had ended before is still to be seen, the dead one's too; what it held is gone from the table, and nothing is left half open.
+      const shown = new Set((await gateway.sessions('state=closed')).map(({ id }) => id));
+      expect(earlier.filter((id) => id.startsWith(`${victim.name}-`)).length).toBeGreaterThan(0);
+      expect(earlier.filter((id) => !shown.has(id))).toEqual([]);
       await expect.poll(async () => (await gateway.sessions('state=active')).length).toBe(0);
     });
   });
@@ -167,7 +176,10 @@ labFile('operations', async ({ lab, certificates }) => {
     for (let round = 1; round <= 4; round += 1) {
       const lost = staying(gateway.caFile);
       await talking(gateway, 1);
+      // Longer than limits.stateSaveMs: what ended before must be there after.
+      await sleep(700);
       const children = gateway.workerPids();
+      const closed = (await gateway.sessions('state=closed')).map(({ id }) => id);
       if (round <= 2) {
         expect(await web(gateway.caFile)).toBe(greeting('https'));
         const leaf = await gateway.waitForSession('sni=https.lab.test', ({ tls }) => tls.leaf !== null);
@@ -186,8 +198,10 @@ labFile('operations', async ({ lab, certificates }) => {
       expect(now.revoked).toBeGreaterThanOrEqual(Math.min(round, 1));
       last = now;
       expect(readFileSync(join(gateway.stateFolder, 'ca.pem'), 'utf8')).toBe(ca);
-      // Nothing claims to go on that does not.
+      // Nothing claims to go on that does not, and what had ended is still shown.
       expect(await gateway.sessions('state=active')).toEqual([]);
+      const shown = new Set((await gateway.sessions('state=closed')).map(({ id }) => id));
+      expect(closed.filter((id) => !shown.has(id))).toEqual([]);
       expect(await web(gateway.caFile)).toBe(greeting('https'));
       expect(() => gateway.accessLog()).not.toThrow();
       Object.assign(gateway, { program });

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
 import { onTestFinished } from 'vitest';
 import { openAuthority } from '../../../src/certs/authority.ts';
 import type { Issuer } from '../../../src/certs/authority.ts';
@@ -13,12 +14,20 @@ import type { LeafKeyType, LeafRequest } from '../../../src/core/certificates.ts
 import { limitsWith } from '../../../src/core/limits.ts';
 import { silentLogger } from '../../../src/core/log.ts';
 import type { Meter } from '../../../src/core/meters.ts';
+import { openState } from '../../../src/core/state.ts';
 
 /** A folder that is gone after the test. */
 export async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-certs-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
+}
+
+/** The state database of a folder (a new one unless given), closed after the test. */
+export function stateOf(folder: string): DatabaseSync {
+  const state = openState(folder, { waitMs: 2_000, durable: true });
+  onTestFinished(() => state.close());
+  return state;
 }
 
 /** A new issuer in a folder of its own. */

@@ -6,10 +6,10 @@ import { createResponder } from '../../../src/certs/responder.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import type { Limits } from '../../../src/core/limits.ts';
 import { der } from '../../support/certs.ts';
-import { countingMeter, makeIssuer, temporaryFolder } from './helpers.ts';
+import { countingMeter, makeIssuer, stateOf, temporaryFolder } from './helpers.ts';
 
 async function bench(limits: Limits = limitsWith()) {
-  const [issuer, ledger, { meter, counts }] = [await makeIssuer(), await openLedger(await temporaryFolder(), 10), countingMeter()];
+  const [issuer, ledger, { meter, counts }] = [await makeIssuer(), openLedger(stateOf(await temporaryFolder()), 10), countingMeter()];
   const clock = { now: Date.now() };
   return { issuer, ledger, counts, clock, responder: createResponder({ issuers: [issuer], ledger, limits, meter, clock: () => clock.now }) };
 }
@@ -26,7 +26,7 @@ describe('the responder', () => {
     const certId = certIdOf(issuer, serial);
     expect(status(responder.answer(request(certId)).der, certId)).toBe(0x80);
     expect(status(responder.answer(request(strangers)).der, strangers)).toBe(0x82);
-    await ledger.revoke([{ serial: serial.toString('hex'), issuer: issuer.keyIdHex, at: clock.now, until: clock.now + 1e9, reason: 1, keep: true, identity: null }]);
+    ledger.revoke([{ serial: serial.toString('hex'), issuer: issuer.keyIdHex, at: clock.now, until: clock.now + 1e9, reason: 1, keep: true, identity: null }]);
     responder.forget();
     expect(status(responder.answer(request(certId)).der, certId)).toBe(0xa1);
     expect(counts).toMatchObject({ 'ocsp_requests_total{good}': 1, 'ocsp_requests_total{unknown}': 1, 'ocsp_requests_total{revoked}': 1 });

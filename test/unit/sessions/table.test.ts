@@ -23,6 +23,44 @@ describe('the table of sessions', () => {
     expect(table.active).toBe(0);
   });
 
+  it('shows sessions of processes that are gone among its own, in order, without counting or logging them', () => {
+    const gone = testTable('w1', { sessionsClosedMax: 4 });
+    const sessions = Array.from({ length: 3 }, () => {
+      gone.now += 10;
+      const session = gone.table.open(init(), live());
+      gone.table.close(session, null);
+      return session;
+    });
+    const test = testTable('w0', { sessionsClosedMax: 4 });
+    test.now = gone.now + 10;
+    test.table.restore(structuredClone(sessions.slice(1)));
+    const [alive, own] = [test.table.open(init(), live()), test.table.open(init(), live())];
+    test.table.restore(structuredClone(sessions));
+    expect([...test.table.entries()].map(({ session: { id } }) => id)).toEqual([...sessions, alive, own].map(({ id }) => id));
+    expect([test.table.active, test.logged.length, test.meter.sums.get('sessions_total{https,pending,,}')]).toEqual([2, 0, undefined]);
+    expect(test.table.kill(sessions[0]?.id ?? '')).toBe(false);
+    // The ring goes on where it was: the oldest goes first.
+    test.table.close(own, null);
+    expect([...test.table.entries()]).toHaveLength(5);
+    const last = test.table.open(init(), live());
+    test.table.close(last, null);
+    expect([...test.table.entries()].map(({ session: { id } }) => id)).toEqual([sessions[1], sessions[2], alive, own, last].map((session) => session?.id));
+  });
+
+  it('restores no more than it keeps: the newest', () => {
+    const gone = testTable('w1');
+    const sessions = Array.from({ length: 5 }, () => {
+      const session = gone.table.open(init(), live());
+      gone.table.close(session, null);
+      return session;
+    });
+    for (const sessionsClosedMax of [0, 2]) {
+      const { table } = testTable('w0', { sessionsClosedMax });
+      table.restore(sessions);
+      expect([...table.entries()].map(({ session }) => session)).toEqual(sessions.slice(5 - sessionsClosedMax));
+    }
+  });
+
   it('closes with final bytes, meters, the access log, and only once', () => {
     const test = testTable();
     const { table, meter, logged } = test;

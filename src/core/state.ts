@@ -1,0 +1,126 @@
+// The state database: one SQLite file in the state folder, opened by every process of a gateway and by its commands. It holds the tables
+// and how they are opened, shared and survive a crash; what their rows mean is the matter of those who write them.
+
+import { closeSync, mkdirSync, openSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { importOldFiles } from './state-import.ts';
+
+export interface StateOptions {
+  /** How long to wait for another process that is writing. */
+  readonly waitMs: number;
+  /** A commit is on the disk when it returns, also for a power cut. Else it outlives the end of the process alone, and never waits for the disk. */
+  readonly durable: boolean;
+}
+
+/** The database cannot be opened. The message is for operators. */
+export class StateError extends Error {
+  override readonly name = 'StateError';
+}
+
+export const stateFile = 'state.db';
+
+/** Each step brings a database from the version before to the next; steps that were released never change. */
+const steps: readonly string[] = [`
+  CREATE TABLE revisions (name TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE crl (issuer TEXT PRIMARY KEY, number INTEGER NOT NULL, signed_at INTEGER NOT NULL, der BLOB) STRICT;
+  CREATE TABLE revoked (
+    issuer TEXT NOT NULL, serial TEXT NOT NULL, at INTEGER NOT NULL, until INTEGER NOT NULL, reason INTEGER NOT NULL, keep INTEGER NOT NULL, identity TEXT,
+    PRIMARY KEY (issuer, serial)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE issued (
+    seq INTEGER PRIMARY KEY, serial TEXT NOT NULL, issuer TEXT NOT NULL, identity TEXT NOT NULL, host TEXT, names TEXT NOT NULL, upstream TEXT,
+    at INTEGER NOT NULL, not_after INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE learned (
+    key TEXT PRIMARY KEY, client TEXT NOT NULL, name TEXT NOT NULL, ja4 TEXT, refusals INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE closed_sessions (seq INTEGER PRIMARY KEY, worker TEXT NOT NULL, session TEXT NOT NULL) STRICT;
+`];
+
+const privateFile = 0o600;
+const privateFolder = 0o700;
+
+/** Opens the database of a state folder, making it on first use from what older versions left there. Throws StateError. */
+export function openState(folder: string, { waitMs, durable }: StateOptions): DatabaseSync {
+  const path = join(folder, stateFile);
+  try {
+    mkdirSync(folder, { recursive: true, mode: privateFolder });
+    // SQLite would make it readable for others; its further files take the mode of this one.
+    closeSync(openSync(path, 'a', privateFile));
+    const database = new DatabaseSync(path, { timeout: waitMs });
+    try {
+      prepare(database, folder, waitMs, durable);
+      return database;
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  } catch (error) {
+    if (error instanceof StateError) throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    throw new StateError(`${path}: ${why}; restore it from a backup, or move it away to forget revocations, learned bypasses and closed sessions`, { cause: error });
+  }
+}
+
+/** Runs `work` as one change: all of it or nothing, whatever happens to the process. `work` must not wait. */
+export function transaction<T>(database: DatabaseSync, work: () => T): T {
+  database.exec('BEGIN IMMEDIATE');
+  try {
+    const result = work();
+    database.exec('COMMIT');
+    return result;
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK');
+    throw error;
+  }
+}
+
+/** Moves what was committed from the log into the file, as far as nobody reads it. Waits for the disk. */
+export function checkpoint(database: DatabaseSync): void {
+  database.exec('PRAGMA wal_checkpoint(PASSIVE)');
+}
+
+/** Whether a caught value says that another process was writing for too long: what was not done can be done later. */
+export function isBusy(error: unknown): boolean {
+  return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' && (error.errcode & 0xff) === sqliteBusy;
+}
+
+const sqliteBusy = 5;
+
+function prepare(database: DatabaseSync, folder: string, waitMs: number, durable: boolean): void {
+  // Readers never wait for writers, and a process that is killed leaves nothing to mend by hand.
+  patiently(waitMs, () => database.exec('PRAGMA journal_mode = WAL'));
+  database.exec(`PRAGMA synchronous = ${durable ? 'FULL' : 'NORMAL'}`);
+  // Moving the log into the file waits for the disk: whoever carries traffic leaves that to others (see `checkpoint`).
+  if (!durable) database.exec('PRAGMA wal_autocheckpoint = 0');
+  if (versionOf(database) === steps.length) return;
+  const imported = transaction(database, () => {
+    const version = versionOf(database);
+    if (version > steps.length) throw new StateError(`${join(folder, stateFile)}: was written by a newer version (${version}); this one knows ${steps.length}`);
+    for (const step of steps.slice(version)) database.exec(step);
+    database.exec(`PRAGMA user_version = ${steps.length}`);
+    return version === 0 ? importOldFiles(database, folder) : [];
+  });
+  // They are in the database for good by now: were the process to end here, they would only lie about.
+  for (const file of imported) renameSync(file, `${file}.imported`);
+}
+
+function versionOf(database: DatabaseSync): number {
+  return Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
+}
+
+const retryMs = 10;
+
+/** SQLite does not wait by itself when two processes switch a new database to WAL at once. */
+function patiently(waitMs: number, work: () => void): void {
+  for (const end = Date.now() + Math.max(waitMs, 1_000); ;) {
+    try {
+      work();
+      return;
+    } catch (error) {
+      if (!isBusy(error) || Date.now() > end) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, retryMs);
+    }
+  }
+}

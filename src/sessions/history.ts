@@ -1,0 +1,120 @@
+// Closed sessions kept over restarts and crashes: written to the state database in batches, the newest of them read again at the start
+// or when a worker is gone. It never holds up a flow: what cannot be written now is tried again, and at last let go.
+
+import type { DatabaseSync } from 'node:sqlite';
+import type { Limits } from '../core/limits.ts';
+import type { Logger } from '../core/log.ts';
+import type { Session } from '../core/session.ts';
+import { checkpoint, isBusy, openState, transaction } from '../core/state.ts';
+import type { SessionLog } from './table.ts';
+
+export interface HistoryOptions {
+  /** State folder. */
+  readonly folder: string;
+  /** Name of this process in session ids. */
+  readonly worker: string;
+  readonly limits: Pick<Limits, 'sessionsClosedMax' | 'stateRecordWaitMs' | 'stateSaveMs' | 'stateSaveMax' | 'stateCheckpointMs'>;
+  readonly log: Logger;
+  /** This process brings what was written into the database's file; one of a gateway does. */
+  readonly primary: boolean;
+}
+
+export class SessionHistory implements SessionLog {
+  readonly #options: HistoryOptions;
+  readonly #state: DatabaseSync;
+  /** Sessions to be written, oldest first; no more than the database keeps. */
+  #waiting: Session[] = [];
+  #timer: NodeJS.Timeout | null = null;
+  readonly #checkpoints: NodeJS.Timeout | null = null;
+  /** It could not be written last time: told once. */
+  #failing = false;
+
+  /** Opens the state database. Throws StateError. */
+  constructor(options: HistoryOptions) {
+    const { folder, limits, primary } = options;
+    this.#options = options;
+    this.#state = openState(folder, { waitMs: limits.stateRecordWaitMs, durable: false });
+    if (primary) this.#checkpoints = setInterval(() => this.#checkpoint(), limits.stateCheckpointMs).unref();
+  }
+
+  write(session: Session): void {
+    const { sessionsClosedMax, stateSaveMs } = this.#options.limits;
+    if (sessionsClosedMax === 0 || !this.#state.isOpen) return;
+    if (this.#waiting.length >= sessionsClosedMax) this.#waiting.shift();
+    this.#waiting.push(session);
+    this.#timer ??= setTimeout(() => this.#save(), stateSaveMs).unref();
+  }
+
+  /** The newest sessions of earlier runs, or of one worker whose name no other process has; oldest first. */
+  read(worker: string | null = null): Session[] {
+    const { sessionsClosedMax } = this.#options.limits;
+    const rows = worker === null
+      ? this.#state.prepare('SELECT session FROM closed_sessions ORDER BY seq DESC LIMIT ?').all(sessionsClosedMax)
+      : this.#state.prepare('SELECT session FROM closed_sessions WHERE worker = ? ORDER BY seq DESC LIMIT ?').all(worker, sessionsClosedMax);
+    return rows.toReversed().flatMap(({ session }) => savedSession(String(session)) ?? []);
+  }
+
+  /** Writes what waits, as far as it can, and closes. */
+  close(): void {
+    if (!this.#state.isOpen) return;
+    if (this.#checkpoints !== null) clearInterval(this.#checkpoints);
+    while (this.#waiting.length > 0 && this.#saveSome());
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#state.close();
+  }
+
+  #save(): void {
+    this.#timer = null;
+    const saved = this.#saveSome();
+    // More than one go: others have their turn in between.
+    if (this.#waiting.length > 0) this.#timer = setTimeout(() => this.#save(), saved ? 1 : this.#options.limits.stateSaveMs).unref();
+  }
+
+  /** Writes the oldest of what waits; false when it could not. */
+  #saveSome(): boolean {
+    const { worker, limits: { sessionsClosedMax, stateSaveMax }, log } = this.#options;
+    const batch = this.#waiting.slice(0, stateSaveMax);
+    try {
+      const insert = this.#state.prepare('INSERT INTO closed_sessions (worker, session) VALUES (?, ?)');
+      transaction(this.#state, () => {
+        for (const session of batch) insert.run(worker, JSON.stringify(session));
+        this.#state.prepare('DELETE FROM closed_sessions WHERE seq <= (SELECT max(seq) FROM closed_sessions) - ?').run(sessionsClosedMax);
+      });
+      this.#waiting = this.#waiting.slice(batch.length);
+      this.#failing = false;
+      return true;
+    } catch (caught) {
+      if (!isBusy(caught) && !this.#failing) {
+        this.#failing = true;
+        log.error({ err: caught }, 'closed sessions cannot be saved; they will be missing after a restart');
+      }
+      return false;
+    }
+  }
+
+  #checkpoint(): void {
+    try {
+      checkpoint(this.#state);
+    } catch (caught) {
+      this.#options.log.warn({ err: caught }, 'the state database could not be tidied up; tried again');
+    }
+  }
+}
+
+/** What a saved session must have at least, by kind; a row of a version that kept other things is left out. */
+const shape: Readonly<Record<string, 'string' | 'number' | 'object'>> = {
+  id: 'string', service: 'string', client: 'object', destination: 'object', startedAt: 'number', endedAt: 'number', state: 'string', protocol: 'string', chain: 'object',
+  bytes: 'object', tls: 'object', details: 'object',
+};
+
+function savedSession(text: string): Session | null {
+  const session: unknown = JSON.parse(text);
+  return isSaved(session) ? session : null;
+}
+
+function isSaved(value: unknown): value is Session {
+  return typeof value === 'object' && value !== null && Object.entries(shape).every(([key, kind]) => {
+    const field: unknown = Reflect.get(value, key);
+    return typeof field === kind && field !== null;
+  });
+}

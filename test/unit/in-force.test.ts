@@ -7,7 +7,7 @@ import { readyConfig } from '../../src/commands/policy.ts';
 import { builtinConfig, builtinName } from '../../src/config/builtin.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { silentLogger } from '../../src/core/log.ts';
-import type { Traffic } from '../../src/gateway.ts';
+import type { Traffic } from '../../src/traffic.ts';
 import { InForce } from '../../src/in-force.ts';
 
 const checkMs = 20;

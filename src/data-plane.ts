@@ -50,6 +50,8 @@ export interface DataPlaneParts {
   readonly pool: SharedPool | null;
   /** Absent: nothing is learned. */
   readonly learned?: LearnedView;
+  /** Listening sockets of the service manager, by service name. */
+  readonly activated: ReadonlyMap<string, number>;
   /** Where closed sessions go, to be there after a restart; null: nowhere. */
   readonly history: SessionHistory | null;
   /** Closed sessions of earlier runs, to be shown with this process's own. */
@@ -89,7 +91,7 @@ export async function startDataPlane(parts: DataPlaneParts): Promise<DataPlane> 
   const table = new SessionTable({ worker: parts.worker, limits: config.limits, meter, accessLog, history: parts.history });
   table.restore(parts.earlier);
   const admission = new Admission(config.limits, parts.workers, parts.pool);
-  const listeners = new ServiceListeners(parts.workers > 1);
+  const listeners = new ServiceListeners(parts.workers > 1, parts.activated);
   const recorder = new CaptureRecorder({
     folder: offIsNull(config.capture.pcap), keylog: offIsNull(config.capture.keylog), worker: parts.worker, limits: config.limits, meter, log, clock: Date.now,
   });

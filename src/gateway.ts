@@ -86,12 +86,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 }
 
 async function localTraffic(options: CrewOptions, certificates: Certificates, registry: MeterRegistry): Promise<Traffic> {
-  const { log, extraCa, learned, history } = options;
+  const { log, extraCa, learned, history, activated } = options;
   const { config, policy } = options.ready;
   const trust = installTrust(config.upstream, extraCa, certificates.issuerPems(), config.limits);
   const view = new LearnedView(Date.now, (what, place) => learned.tell(what, place));
   learned.listen(view.changed);
-  const plane = await startDataPlane({ config, policy, certificates, trust, registry, log, worker: 'w0', workers: 1, pool: null, learned: view, history, earlier: history.read() });
+  const plane = await startDataPlane({ config, policy, certificates, trust, registry, log, worker: 'w0', workers: 1, pool: null, learned: view, history, earlier: history.read(), activated });
   return {
     ...plane, readMetrics: async () => [], fault: () => null,
     reload: (ready) => plane.reload(ready.config, ready.policy, installTrust(ready.config.upstream, extraCa, certificates.issuerPems(), ready.config.limits)),

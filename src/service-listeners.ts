@@ -15,11 +15,14 @@ interface Place {
 
 export class ServiceListeners {
   readonly #reusePort: boolean;
+  /** Sockets of the service manager by service name. */
+  readonly #activated: ReadonlyMap<string, number>;
   /** By name, address and way of acquiring: a service that keeps these keeps its listener. */
   #places = new Map<string, Place>();
 
-  constructor(reusePort: boolean) {
+  constructor(reusePort: boolean, activated: ReadonlyMap<string, number>) {
     this.#reusePort = reusePort;
+    this.#activated = activated;
   }
 
   /** Serves exactly these services from now on. Rejects with the system's error, the service named, and nothing changed. */
@@ -65,6 +68,7 @@ export class ServiceListeners {
         {
           host: config.listen.host, port: config.listen.port, backlog: service.deps.limits.listenBacklog,
           reusePort: this.#reusePort, transparent: config.acquire === 'tproxy',
+          descriptor: this.#activated.get(config.name) ?? null,
         },
         (socket) => void serve(socket, place?.service ?? service),
       );

@@ -12,6 +12,8 @@ export interface GatewayOptions {
   readonly source: ConfigSource;
   /** Further root files for upstream, over the config's. */
   readonly extraCa: readonly string[];
+  /** Listening sockets of the service manager, by service name. */
+  readonly activated: ReadonlyMap<string, number>;
   readonly log: Logger;
 }
 

@@ -47,7 +47,7 @@ async function start(order: WorkerOrder): Promise<void> {
   const learned = new LearnedView(Date.now, (what, place) => void ask('learned', what, place).catch(() => {}));
   const history = new SessionHistory({ folder: config.state, worker: order.name, limits: config.limits, log, primary: false });
   const started = await startDataPlane({
-    config, policy, certificates, trust, registry, log, worker: order.name, workers: order.workers, pool: poolOf(ask), learned, history, earlier: [],
+    config, policy, certificates, trust, registry, log, worker: order.name, workers: order.workers, pool: poolOf(ask), learned, history, earlier: [], activated: new Map(order.activated),
   });
   running = { plane: started, history, certificates };
   serveView(started.view, channel);

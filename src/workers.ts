@@ -32,7 +32,12 @@ export interface WorkerOrder {
   readonly extraCa: readonly string[];
   readonly name: string;
   readonly workers: number;
+  /** Listening sockets of the service manager: service name, and the descriptor as the worker has it. */
+  readonly activated: readonly (readonly [string, number])[];
 }
+
+/** Descriptors that a worker has before those handed over: its three streams, and the channel. */
+const workerStreams = ['inherit', 'inherit', 'inherit', 'ipc'] as const;
 
 /** What the crew is started with. */
 export interface CrewOptions extends GatewayOptions {
@@ -85,7 +90,7 @@ class Crew {
     this.#pool = new GrantPool(limits, options.workers);
     this.#earlier = new SessionTable({ worker: 'primary', limits, meter: noMeter });
     this.#earlier.restore(options.history.read());
-    cluster.setupPrimary({ exec: fileURLToPath(new URL('./worker.ts', import.meta.url)), args: [], silent: false });
+    cluster.setupPrimary({ exec: fileURLToPath(new URL('./worker.ts', import.meta.url)), args: [], stdio: [...workerStreams, ...options.activated.values()] });
   }
 
   async start(): Promise<Readonly<Record<string, number>>> {
@@ -157,7 +162,7 @@ class Crew {
   }
 
   async #fork(place: number): Promise<Readonly<Record<string, number>>> {
-    const { source, extraCa, workers, log, ready } = this.#options;
+    const { source, extraCa, workers, log, ready, activated } = this.#options;
     const worker = cluster.fork();
     const channel = channelTo(worker);
     this.#started += 1;
@@ -174,7 +179,8 @@ class Crew {
       give: async (client) => { if (typeof client === 'string') this.#pool.give(worker.id, client); },
       learned: async (what, place) => this.#learn(what, place),
     });
-    const order: WorkerOrder = { ...source, extraCa, workers, name };
+    const handedOver = [...activated.keys()].map((service, index): [string, number] => [service, workerStreams.length + index]);
+    const order: WorkerOrder = { ...source, extraCa, workers, name, activated: handedOver };
     const up = new Promise<Readonly<Record<string, number>>>((resolve, reject) => {
       worker.on('message', (message: unknown) => {
         const answer = startAnswer(message);

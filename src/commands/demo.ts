@@ -87,7 +87,7 @@ logging: { level: warn }
   const fileName = join(folder, 'demo.yaml');
   const ready = readyConfig(loadConfig(text, fileName), fileName);
   if (!ready.ok) throw new Error(`the demo's config is broken: ${JSON.stringify(ready.faults)}`);
-  return await startGateway({ ready, source: { text, fileName }, extraCa: [], log: createLogger('warn') });
+  return await startGateway({ ready, source: { text, fileName }, extraCa: [], activated: new Map(), log: createLogger('warn') });
 }
 
 /** The sessions once all of them have ended, or after a moment. */

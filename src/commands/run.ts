@@ -5,6 +5,7 @@ import type { Config } from '../config/schema.ts';
 import { createLogger } from '../core/log.ts';
 import { startGateway } from '../gateway.ts';
 import type { Gateway } from '../gateway.ts';
+import { activatedSockets } from '../listener/activation.ts';
 import { serviceManager } from '../notify.ts';
 import { readConfig } from './config-file.ts';
 
@@ -35,7 +36,9 @@ export async function run(args: string[]): Promise<number> {
   });
   process.on('SIGUSR2', () => void gateway?.reopenLogs().catch((error: unknown) => log.error({ err: error }, 'logs could not be reopened')));
   const end = ended();
-  gateway = await startGateway({ ...file, extraCa: values['extra-ca'] ?? [], log });
+  const activated = activatedSockets(process.env, process.pid);
+  for (const name of activated.keys()) if (!config.services.some((service) => service.name === name)) log.warn({ name }, 'the service manager hands over a socket that no service is named after: it is left alone');
+  gateway = await startGateway({ ...file, extraCa: values['extra-ca'] ?? [], activated, log });
   process.stdout.write(`${welcome(config, gateway)}\n`);
   manager.tell('READY=1', 'STATUS=Taking connections');
   manager.startWatchdog();

@@ -62,6 +62,19 @@ export function setTransparent(server: Server): void {
   }
 }
 
+/** Whether whoever opened the socket has made it transparent already (`Transparent=yes` of a socket unit). */
+export function isTransparent(server: Server): boolean {
+  const fd = descriptor(server);
+  const address = server.address();
+  if (fd === null || address === null || typeof address === 'string') return false;
+  const set = (level: number, option: number): boolean => {
+    length.writeUInt32LE(4);
+    return getsockopt(fd, level, option, value, length) === 0 && value.readInt32LE(0) !== 0;
+  };
+  // systemd sets one option; the kernel keeps both in one bit of the socket.
+  return set(levelIpv4, optionIpv4Transparent) || (address.family === 'IPv6' && set(levelIpv6, optionIpv6Transparent));
+}
+
 function askKernel(fd: number, level: number): Endpoint | null {
   length.writeUInt32LE(addressBytes);
   if (getsockopt(fd, level, optionOriginalDst, value, length) !== 0) return null;

@@ -218,7 +218,7 @@ labFile('operations', async ({ lab, certificates }) => {
 
     it('systemd takes the units, and judges their exposure as low', async () => {
       const host = file.lab.gateway;
-      for (const unit of ['sallyport.service', 'sallyport-net.service']) {
+      for (const unit of ['sallyport.service', 'sallyport-net.service', 'sallyport-https.socket']) {
         writeFileSync(join(host.folder, unit), example(`systemd/${unit}`, { '/opt/sallyport': repository }));
         const verified = await host.run(['systemd-analyze', 'verify', join(host.folder, unit)], { env: { SYSTEMD_UNIT_PATH: `${host.folder}:` } });
         expect(describeResult(verified)).toBe('exit 0\n--- stdout\n\n--- stderr\n');

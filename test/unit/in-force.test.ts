@@ -43,7 +43,7 @@ function open(content: string, fileName = file): InForce {
       taken.push(config.services[0]?.name ?? '');
     },
   };
-  opened = new InForce({ ready, source: { text: content, fileName }, extraCa: [], log: { ...silentLogger, error: () => { complaints += 1; } } }, traffic);
+  opened = new InForce({ ready, source: { text: content, fileName }, extraCa: [], activated: new Map(), log: { ...silentLogger, error: () => { complaints += 1; } } }, traffic);
   return opened;
 }
 async function none(): Promise<never> {

@@ -162,7 +162,7 @@ limits: { detectRaceMs: 50, detectMs: 300, detectSilenceMs: 600, lingerMs: 300, 
   const log = createLogger('error');
   const certificates = await openCertificates(certificateOptions(config, registry, log, true));
   const trust = installTrust(config.upstream, [], certificates.issuerPems());
-  const plane = await startDataPlane({ config, policy, certificates, trust, registry, log, worker: 'stress', workers: 1, pool: null, history: null, earlier: [] });
+  const plane = await startDataPlane({ config, policy, certificates, trust, registry, log, worker: 'stress', workers: 1, pool: null, history: null, earlier: [], activated: new Map() });
 
   const until = Date.now() + runMs;
   let begun = 0;

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { chmod, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openCertificates } from '../../../src/certs/open.ts';
@@ -12,7 +12,7 @@ import { silentLogger } from '../../../src/core/log.ts';
 import { noMeter } from '../../../src/core/meters.ts';
 import { makeIntermediate, makeRoot } from '../../support/certs.ts';
 import { crlOf } from '../../support/revocation.ts';
-import { requestFor, temporaryFolder } from '../certs/helpers.ts';
+import { requestFor, stateOf, temporaryFolder } from '../certs/helpers.ts';
 
 async function bench(more: Partial<CaOptions> = {}) {
   const stateDir = await temporaryFolder();
@@ -51,8 +51,8 @@ describe('ca show', () => {
     expect(warned.out).toMatch(/WARNING {4}its key usage lacks cRLSign/);
     expect(warned.out).toMatch(/clients must trust the root above it: CN=Corporate root/);
     expect(warned.out).not.toMatch(/CRL {8}http/);
-    await mkdir(join(stateDir, 'crl'));
-    await writeFile(join(stateDir, 'crl', `${middle.keyId.toString('hex')}.crl`), crlOf(middle, { nextUpdate: new Date(Date.now() - 1000), extensions: [{ oid: '2.5.29.20', value: Buffer.from('020105', 'hex') }] }));
+    const ended = crlOf(middle, { nextUpdate: new Date(Date.now() - 1000), extensions: [{ oid: '2.5.29.20', value: Buffer.from('020105', 'hex') }] });
+    stateOf(stateDir).prepare('INSERT INTO crl VALUES (?, 5, 0, ?)').run(middle.keyId.toString('hex'), ended);
     expect((await ca('show')).out).toMatch(/last CRL {3}number 5, 0 revoked[^]*WARNING {4}its last CRL has run out/);
     await chmod(options.issuer.key, 0o644);
     expect(await ca('show')).toMatchObject({ code: 1, error: expect.stringMatching(/chmod 600/) as unknown });

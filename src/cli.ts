@@ -5,7 +5,7 @@ const commands: Readonly<Record<string, { readonly about: string; run(args: stri
   demo: { about: 'a working gateway with real traffic in one command (--once: end when the traffic has)', run: async (args) => (await import('./commands/demo.ts')).run(args) },
   run: { about: 'start the gateway: run [-c FILE] [--extra-ca FILE]; without FILE a safe built-in config', run: async (args) => (await import('./commands/run.ts')).run(args) },
   check: { about: 'validate config and policy: check -c FILE', run: async (args) => (await import('./commands/check.ts')).run(args, process.stdout) },
-  explain: { about: 'the verdict at every stage and why: explain -c FILE --dst IP:PORT [--sni NAME ...]', run: async (args) => (await import('./commands/explain.ts')).run(args, process.stdout) },
+  explain: { about: 'the verdict at every stage and why: explain -c FILE --dst IP:PORT [--sni NAME ...] | --replay LOG', run: async (args) => (await import('./commands/explain.ts')).run(args, process.stdout) },
   sessions: { about: 'list or end sessions: sessions [FILTER] [--json] [--watch] | sessions kill ID', run: async (args) => (await import('./commands/with-config.ts')).runSessions(args) },
   learned: { about: 'learned bypasses: learned [--json] | learned clear (CLIENT | NAME | KEY | --all)', run: async (args) => (await import('./commands/with-config.ts')).runLearned(args) },
   ca: { about: 'the issuer: ca show|export [--der]|import --cert F --key F|new|revoke SERIAL|HOST', run: async (args) => (await import('./commands/with-config.ts')).runCa(args) },

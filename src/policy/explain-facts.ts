@@ -9,6 +9,7 @@ import type { Destination, Session } from '../core/session.ts';
 import type { HttpFacts, SipFacts, TurnFacts } from '../core/verdicts.ts';
 import { protocolNames } from '../core/protocols.ts';
 import type { ProtocolName } from '../core/protocols.ts';
+import { nobody } from './facts.ts';
 import type { ServiceSettings, TlsState } from './rules.ts';
 
 /** The keys of a question and what each means; the command's options are these. */
@@ -70,7 +71,7 @@ export function readQuestion(question: unknown, services: ReadonlyMap<string, Se
   if (Number.isNaN(startedAt)) return { ok: false, problem: `time: expected a date and time such as 2026-03-01T09:30; found ${one('time')}` };
   const protocol = protocolNames.find((name) => name === one('protocol')) ?? null;
   const service = one('service') ?? defaultService(services);
-  const session: Session = { ...blank, service, client: { ip: one('client') ?? documentationClient, port: 0 }, destination, startedAt, sni: one('sni'), alpn: many('alpn'), ja4: one('ja4'), user: one('user') };
+  const session: Session = { ...nobody, id: 'explain', service, client: { ip: one('client') ?? documentationClient, port: 0 }, destination, startedAt, sni: one('sni'), alpn: many('alpn'), ja4: one('ja4'), user: one('user') };
   const sip = readSip(one, protocol);
   return {
     ok: true,
@@ -150,10 +151,3 @@ function readSip(one: (key: QuestionKey) => string | null, protocol: ProtocolNam
   const said = [one('from'), one('to'), one('agent')].some((text) => text !== null) || (sipProtocols.includes(protocol) && one('method') !== null);
   return said ? { method: one('method') ?? 'INVITE', from: one('from'), to: one('to'), agent: one('agent') } : null;
 }
-
-const blank: Session = {
-  id: 'explain', service: '', client: { ip: '', port: 0 }, destination: { ip: null, port: 0, host: null }, startedAt: 0, endedAt: null, state: 'active',
-  sni: null, alpn: [], ja3: null, ja4: null, user: null, protocol: 'pending', chain: [], action: null, tunnelledOnError: null, rule: null,
-  error: null, errorDetail: null, note: null, bytes: { fromClient: 0, toClient: 0, fromUpstream: 0, toUpstream: 0 },
-  tls: { client: null, upstream: null, leaf: null }, details: {},
-};

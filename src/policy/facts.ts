@@ -133,8 +133,8 @@ function addressPart(peer: string): string {
   return colon !== -1 && colon === peer.lastIndexOf(':') ? peer.slice(0, colon) : peer;
 }
 
-/** Stands in before the first decision; matches no address and no name. */
-const nobody: Session = {
+/** A session of which nothing is known; matches no address and no name. */
+export const nobody: Session = {
   id: '', service: '', client: { ip: '', port: 0 }, destination: { ip: null, port: 0, host: null }, startedAt: 0, endedAt: null, state: 'active',
   sni: null, alpn: [], ja3: null, ja4: null, user: null, protocol: 'pending', chain: [], action: null, tunnelledOnError: null, rule: null,
   error: null, errorDetail: null, note: null, bytes: { fromClient: 0, toClient: 0, fromUpstream: 0, toUpstream: 0 },

@@ -55,6 +55,7 @@ labFile('operations', async ({ lab, certificates }) => {
     const change = (edit: (config: ConfigInput) => void): void => {
       const config: ConfigInput = parse(readFileSync(at.gateway.configFile, 'utf8'));
       edit(config);
+      at.gateway.policyChanged = true;
       writeFileSync(at.gateway.configFile, stringify(config));
     };
     const post = async (path: string): Promise<{ status: number; body: string }> => {

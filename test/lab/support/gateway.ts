@@ -12,6 +12,7 @@ import { describeResult, type Program } from '../../support/program.ts';
 import type { LabCertificates } from './certificates.ts';
 import { labConfig, type ConfigChanges } from './config.ts';
 import type { Lab } from './lab.ts';
+import { replayChanges } from './replayed.ts';
 import { applyRules, removeRules, repository, sallyport } from './rules.ts';
 
 export interface ApiAnswer {
@@ -37,6 +38,8 @@ export class Gateway {
   readonly caFile: string;
   readonly caFolder: string;
   readonly program: Program;
+  /** Set by tests that change the policy while it runs: its records are then of two policies. */
+  policyChanged = false;
   readonly #lab: Lab;
 
   private constructor(lab: Lab, program: Program, home: string) {
@@ -166,7 +169,7 @@ export class Gateway {
     return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').map(Number).filter((child) => child > 0);
   }
 
-  /** Ends it: no internal error may have been counted, no connection to a server outlive its session, and SIGTERM must lead to exit code 0. */
+  /** Ends it: no internal error may have been counted, no connection to a server outlive its session, SIGTERM must lead to exit code 0, and the policy must say of the records what was done. */
   async stop(): Promise<void> {
     if (!this.program.running) throw new Error(`the gateway ended by itself:\n${this.program.output()}`);
     const faults: string[] = [];
@@ -176,6 +179,8 @@ export class Gateway {
     if (left !== '') faults.push(`connections to servers outlived their sessions:\n${left}`);
     const { code, signal } = await this.program.stop(stopMs);
     if (code !== 0) faults.push(`SIGTERM led to ${code ?? signal ?? '?'} instead of exit code 0`);
+    const replayed = this.policyChanged ? '' : await replayChanges(this.configFile, this.stateFolder);
+    if (replayed !== '') faults.push(`explain --replay says otherwise than the gateway did:\n${replayed}`);
     const removed = await removeRules(this.#lab.gateway, this.configFile);
     if (removed.code !== 0) faults.push(`the rules could not be removed: ${describeResult(removed)}`);
     if (faults.length > 0) throw new Error(`${faults.join('\n')}\n${this.program.output()}`);

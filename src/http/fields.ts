@@ -9,6 +9,8 @@ const codings: ReadonlySet<string> = new Set(['gzip', 'x-gzip', 'deflate', 'comp
 
 /** The fields a gateway must understand; everything else passes unread. */
 export class HeadFields {
+  /** Host says something: in requests. A response's means nothing to anyone, whatever it holds. */
+  readsHost = true;
   /** Field lines so far. */
   fields = 0;
   /** -1 when there is none. */
@@ -48,7 +50,7 @@ export class HeadFields {
     this.fields += 1;
     switch (nameEnd - name) {
       case 4:
-        return isNamed(bytes, name, 'host') ? this.#host(bytes, value, valueEnd) : null;
+        return this.readsHost && isNamed(bytes, name, 'host') ? this.#host(bytes, value, valueEnd) : null;
       case 6:
         if (isNamed(bytes, name, 'accept')) this.accept = bytes.toString('latin1', value, valueEnd);
         else if (isNamed(bytes, name, 'expect')) this.expectContinue ||= bytes.toString('latin1', value, valueEnd).toLowerCase() === '100-continue';

@@ -25,6 +25,7 @@ export class HeadReader {
 
   constructor(kind: 'request' | 'response', limits: Limits) {
     this.#kind = kind;
+    this.head.readsHost = kind === 'request';
     this.#limits = limits;
   }
 

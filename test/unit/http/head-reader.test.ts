@@ -40,6 +40,8 @@ describe('a good head', () => {
   test.each([
     ['HTTP/1.1 200 OK\r\n\r\n', 'close'], ['HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n', 'none'], ['HTTP/1.0 404 N\xf6\r\nContent-Length: 1\r\n\r\n', 'length'],
     ['HTTP/1.1 200 \r\nTransfer-Encoding: gzip, Chunked\r\n\r\n', 'chunked'], ['HTTP/1.1 304 N\r\nContent-Length: 9\r\n\r\n', 'none'], ['HTTP/1.1 204 N\r\nContent-Length: 0\r\n\r\n', 'none'],
+    // What a response says of a host is nobody's business.
+    ['HTTP/1.1 200 OK\r\nHost: a/b\r\nHost: c\r\nContent-Length: 2\r\n\r\nab', 'length'],
   ])('response %j has framing %s', (text, framing) => {
     for (const split of splits(latin1(text))) expect(readStream('response', split).messages).toMatchObject([{ framing }]);
   });

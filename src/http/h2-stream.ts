@@ -71,6 +71,10 @@ class Bridge {
   #status = 0;
   #fromClientBytes = 0;
   #toClientBytes = 0;
+  /** The response is with nghttp2 to its end, trailers included. */
+  #answered = false;
+  /** The rest of the request is not wanted once the response has been sent. */
+  #closeOnceAnswered = false;
   /** The client's stream was closed by us, so that its code is not the client's. */
   #closedHere = false;
 
@@ -131,12 +135,19 @@ class Bridge {
       return;
     }
     if (endStream) {
+      this.#answered = true;
       upstream.resume();
       return;
     }
-    client.on('wantTrailers', () => sendTrailers(client, this.#responseTrailers));
+    client.on('wantTrailers', this.#onWantTrailers);
     upstream.on('data', (chunk: Buffer) => (this.#toClientBytes += chunk.length));
     upstream.pipe(client);
+  };
+
+  readonly #onWantTrailers = (): void => {
+    sendTrailers(this.#client, this.#responseTrailers);
+    this.#answered = true;
+    if (this.#closeOnceAnswered) this.#closeClient(constants.NGHTTP2_NO_ERROR);
   };
 
   #closeClient(code: number): void {
@@ -159,12 +170,12 @@ class Bridge {
     if (upstream === null || client.closed || client.destroyed) return;
     const code = upstream.rstCode;
     if (code === constants.NGHTTP2_NO_ERROR && upstream.readableEnded) {
+      if (this.#request.endsWithHead || client.readableEnded) return;
       // Complete before the request was: the rest of the body has nowhere to go (RFC 9113 section 8.1).
-      if (client.readableEnded) return;
       client.unpipe(upstream);
       client.resume();
-      if (client.writableFinished) this.#closeClient(constants.NGHTTP2_NO_ERROR);
-      else client.once('finish', () => this.#closeClient(constants.NGHTTP2_NO_ERROR));
+      this.#closeOnceAnswered = true;
+      if (this.#answered) this.#closeClient(constants.NGHTTP2_NO_ERROR);
       return;
     }
     const lost = this.#session.destroyed && !client.headersSent && code !== constants.NGHTTP2_REFUSED_STREAM;

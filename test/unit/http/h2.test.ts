@@ -173,6 +173,23 @@ describe('requests', () => {
     expect(requestTrailers['x-sum']).toBe('9');
   });
 
+  test('trailers pass where the request had no body, and where the response is complete before it', async () => {
+    const { port } = await originOf((stream) => {
+      stream.respond({ ':status': 200 }, { waitForTrailers: true });
+      stream.on('wantTrailers', () => {
+        stream.sendTrailers({ 'grpc-status': '7' });
+        // As gRPC servers do that answer before they have heard all (RFC 9113 section 8.1).
+        setTimeout(() => stream.close(), 20);
+      });
+      stream.end('message');
+    });
+    const session = clientOf((await gatewayTo(port)).port);
+    expect(await ask(session)).toMatchObject({ status: 200, body: 'message', trailers: { 'grpc-status': '7' }, rst: 0 });
+    const open = session.request({ ':method': 'POST' }, { endStream: false });
+    open.write('the first of many');
+    expect(await settle(open)).toMatchObject({ status: 200, body: 'message', trailers: { 'grpc-status': '7' }, rst: 0 });
+  });
+
   test('stream both ways at once, message by message', async () => {
     const { port } = await originOf((stream) => {
       stream.respond({ ':status': 200 });

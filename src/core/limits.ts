@@ -120,6 +120,7 @@ export const limitTable = {
   http2ConnectionWindowBytes: bytes(1 * miB, 64 * kiB, 64 * miB, 'The same for all streams of one HTTP/2 connection: bounds what they hold together.'),
   http2ResetsPerSecondMax: rate(300, 1, 100_000, 'Streams a client may reset in one second before the connection ends with HTTP2_FLOOD (rapid reset); more than http2StreamsMax, which a closed page resets at once.'),
   http2SettingsPerSecondMax: rate(32, 1, 10_000, 'SETTINGS of a client in one second before the connection ends with HTTP2_FLOOD.'),
+  http2SettingsMs: ms(1 * second, 0, 1 * minute, 'Wait for a server\'s SETTINGS before the session with its client begins: what they offer is then offered at once. Without them it begins all the same.'),
   http2AuthoritiesMax: count(64, 1, 10_000, 'Authorities of one HTTP/2 connection whose verdict is remembered.'),
 
   // SIP

@@ -1,7 +1,7 @@
 // HTTP/2 terminated on both sides: one session with the client, one with its server, streams bridged between them (RFC 9113).
 // Each request is judged; pushes are not taken; floods end the connection. Nothing is answered for the server but refusals.
 
-import { connect, constants, performServerHandshake } from 'node:http2';
+import { constants, performServerHandshake } from 'node:http2';
 import type { ClientHttp2Session, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { FlowError, toFlowError } from '../core/errors.ts';
@@ -12,19 +12,26 @@ import type { IdleWatch } from '../core/idle.ts';
 import { countRequest, httpDetails, noteRequest } from './account.ts';
 import { Authorities } from './authority.ts';
 import { ignoreErrors } from './closing.ts';
-import { calm, pseudoHeaders, serverOptions, startReading } from './h2-session.ts';
+import { calm, openUpstream, serverOptions, sessionError, startReading } from './h2-session.ts';
 import { bridgeStream, refuseStream } from './h2-stream.ts';
 import { judgeRequest } from './judge.ts';
 import { Rate } from './rate.ts';
 
 /** Runs HTTP/2 on a flow until both sessions have ended; dials where nothing was dialled. Rejects with FlowError. */
 export async function exchangeHttp2(flow: Flow, deps: Deps): Promise<Handled> {
-  const upstream = flow.upstream ?? await deps.dial(flow);
+  const socket = flow.upstream ?? await deps.dial(flow);
   await calm(flow.client);
-  await calm(upstream);
+  await calm(socket);
   if (flow.client.destroyed) throw new FlowError('RESET_BY_CLIENT');
-  if (upstream.destroyed) throw new FlowError('RESET_BY_UPSTREAM');
-  return await new Http2(flow, deps, upstream).run();
+  let upstream: ClientHttp2Session;
+  try {
+    upstream = await openUpstream(socket, flow.insideTls, deps.limits);
+  } catch (caught) {
+    const error = toFlowError(caught);
+    await refuseHttp2({ ...flow, upstream: socket }, deps, { code: error.code, detail: error.detail, rule: null, status: badGateway });
+    throw error;
+  }
+  return await new Http2(flow, deps, upstream, socket).run();
 }
 
 /** Tells every request of a refused connection why, for a bounded time, then ends it. */
@@ -37,7 +44,7 @@ export async function refuseHttp2(flow: Flow, deps: Deps, refusal: Refusal): Pro
   if (flow.client.destroyed || !flow.client.writable) return;
   await calm(flow.client);
   if (flow.client.destroyed) return;
-  const session = performServerHandshake(flow.client, serverOptions(deps));
+  const session = performServerHandshake(flow.client, serverOptions(deps, false));
   startReading(flow.client);
   await new Promise<void>((resolve) => {
     // A client that asks nothing is not waited for longer than for first bytes; one that was answered leaves, or is left.
@@ -70,29 +77,27 @@ class Http2 {
   readonly #resets: Rate;
   readonly #settings: Rate;
   readonly #hasPolicy: boolean;
+  /** Extended CONNECT (RFC 8441) is ours to offer only once the server has offered it. */
+  #offered: boolean;
   #streams = 0;
   #failure: FlowError | null = null;
   #denied: FlowError | null = null;
   #idle: IdleWatch | null = null;
 
-  constructor(flow: Flow, deps: Deps, upstream: Socket) {
+  constructor(flow: Flow, deps: Deps, upstream: ClientHttp2Session, socket: Socket) {
     const { limits } = deps;
     this.#flow = flow;
     this.#deps = deps;
     this.#details = httpDetails(flow.session);
-    this.#upstreamSocket = upstream;
+    this.#upstream = upstream;
+    this.#upstreamSocket = socket;
     this.#authorities = new Authorities(flow.session, deps);
     this.#resets = new Rate(limits.http2ResetsPerSecondMax);
     this.#settings = new Rate(limits.http2SettingsPerSecondMax);
     this.#hasPolicy = deps.policy.has('http');
-    this.#upstream = connect(`${flow.insideTls ? 'https' : 'http'}://upstream.invalid`, {
-      createConnection: () => upstream,
-      settings: { enablePush: false, initialWindowSize: limits.http2StreamWindowBytes, maxHeaderListSize: limits.httpHeadBytesMax },
-      maxHeaderListPairs: limits.httpHeadersMax + pseudoHeaders,
-    });
-    this.#server = performServerHandshake(flow.client, serverOptions(deps));
+    this.#offered = upstream.remoteSettings.enableConnectProtocol === true;
+    this.#server = performServerHandshake(flow.client, serverOptions(deps, this.#offered));
     startReading(flow.client);
-    startReading(upstream);
   }
 
   run(): Promise<Handled> {
@@ -118,6 +123,8 @@ class Http2 {
       };
       this.#server.on('close', closed);
       this.#upstream.on('close', closed);
+      // GOAWAY may have come right after SETTINGS.
+      if (this.#upstream.closed) this.#server.close();
     });
   }
 
@@ -150,12 +157,10 @@ class Http2 {
     const upstream = this.#upstream;
     ignoreErrors(this.#upstreamSocket);
     upstream.on('error', (error: Error) => this.#fail(sessionError(error, 'server'), null));
-    upstream.on('connect', () => {
-      if (!upstream.destroyed) upstream.setLocalWindowSize(this.#deps.limits.http2ConnectionWindowBytes);
-    });
-    // Extended CONNECT (RFC 8441) is ours to offer only once the server has offered it.
     upstream.on('remoteSettings', (settings) => {
-      if (settings.enableConnectProtocol === true && !this.#server.destroyed) this.#server.settings({ enableConnectProtocol: true });
+      if (settings.enableConnectProtocol !== true || this.#offered || this.#server.destroyed) return;
+      this.#offered = true;
+      this.#server.settings({ enableConnectProtocol: true });
     });
     // Streams above the last one the server will read are reset by nghttp2 as REFUSED_STREAM and passed on as that.
     upstream.on('goaway', (code: number) => {
@@ -261,15 +266,6 @@ class Http2 {
 }
 
 const misdirected = 421;
-
-/** Errors of a session by whose they are; floods that nghttp2 itself sees come with ENHANCE_YOUR_CALM or its flood codes. */
-function sessionError(error: Error, side: 'client' | 'server'): FlowError {
-  if (error instanceof FlowError) return error;
-  const { code } = error as NodeJS.ErrnoException;
-  const isReset = code === 'ECONNRESET' || code === 'EPIPE' || code === 'ETIMEDOUT';
-  if (isReset) return new FlowError(side === 'client' ? 'RESET_BY_CLIENT' : 'RESET_BY_UPSTREAM', null, error);
-  const isFlood = side === 'client' && (code === 'ERR_HTTP2_TOO_MANY_INVALID_FRAMES' || /flood|calm|too many/i.test(error.message));
-  return new FlowError(isFlood ? 'HTTP2_FLOOD' : 'HTTP2_PROTOCOL', `${side}: ${code ?? 'unknown'}`, error);
-}
+const badGateway = 502;
 
 function ignore(): void {}

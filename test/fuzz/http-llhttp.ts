@@ -35,6 +35,8 @@ export interface OracleAnswer {
   readonly reason: string | null;
 }
 
+/** Its number comes after those of RTSP's methods, which Node leaves out of the list. */
+const lastMethod = 'QUERY';
 const methodNames = (createRequire(import.meta.url)('_http_common') as { methods: readonly string[] }).methods;
 
 /** What llhttp makes of a stream. */
@@ -52,7 +54,7 @@ export function askLlhttp(kind: 'request' | 'response', bytes: Buffer): OracleAn
     const [, minor, , method, url, status] = values as [number, number, unknown, number, string, number];
     const target = (url as string | undefined) ?? early;
     early = '';
-    messages.push({ start: kind === 'request' ? `${methodNames[method] ?? ''} ${target} ${String(minor)}` : `${String(status)} ${String(minor)}`, body: '', complete: false });
+    messages.push({ start: kind === 'request' ? `${methodNames[method] ?? lastMethod} ${target} ${String(minor)}` : `${String(status)} ${String(minor)}`, body: '', complete: false });
     return 0;
   };
   parser[HTTPParser.kOnBody] = (part) => {

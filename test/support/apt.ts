@@ -15,6 +15,8 @@ export const labPackages: Readonly<Record<string, string>> = {
   tcpdump: '/usr/bin/tcpdump',
   prometheus: '/usr/bin/promtool',
   wget: '/usr/bin/wget',
+  git: '/usr/bin/git',
+  'nghttp2-client': '/usr/bin/h2load',
   'apache2-utils': '/usr/bin/htpasswd',
   haproxy: '/usr/sbin/haproxy',
   squid: '/usr/sbin/squid',

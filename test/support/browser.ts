@@ -1,12 +1,12 @@
 // A real Chromium for tests, driven by playwright-core, inside a network namespace and with a profile of its own. It asks for nothing on its
 // own account; what it was told by the page (errors, foreign requests) is kept for the test to judge.
 
-import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import type { BrowserContext, Page } from 'playwright-core';
-import { cleanEnvironment } from './program.ts';
+import { cleanEnvironment, mustRun } from './program.ts';
 
 export interface BrowserOptions {
   /** Network namespace in which it runs. */
@@ -16,6 +16,10 @@ export interface BrowserOptions {
   readonly colorScheme?: 'light' | 'dark';
   readonly width?: number;
   readonly height?: number;
+  /** PEM files of roots it is to trust, besides its own. */
+  readonly roots?: readonly string[];
+  /** Address of the PAC file it goes by. */
+  readonly pac?: string;
 }
 
 export interface Browser {
@@ -35,14 +39,15 @@ const flags = [
 const stepMs = 20_000;
 
 /** Starts it with a fresh profile. Rejects when Chromium does not start. */
-export async function openBrowser({ namespace, folder, colorScheme = 'light', width = 1200, height = 760 }: BrowserOptions): Promise<Browser> {
+export async function openBrowser({ namespace, folder, colorScheme = 'light', width = 1200, height = 760, roots = [], pac }: BrowserOptions): Promise<Browser> {
   const home = mkdtempSync(join(folder, 'browser-'));
+  if (roots.length > 0) await trust(home, roots);
   // playwright talks to it over file descriptors, which pass through `ip netns exec`.
   const starter = join(home, 'chromium');
   writeFileSync(starter, `#!/bin/sh\nexec ip netns exec ${namespace} /usr/bin/chromium "$@"\n`);
   chmodSync(starter, 0o755);
   const context = await chromium.launchPersistentContext(join(home, 'profile'), {
-    executablePath: starter, args: flags, env: { ...cleanEnvironment(home) }, colorScheme, viewport: { width, height }, timeout: stepMs, chromiumSandbox: false,
+    executablePath: starter, args: pac === undefined ? flags : [...flags, `--proxy-pac-url=${pac}`], env: { ...cleanEnvironment(home) }, colorScheme, viewport: { width, height }, timeout: stepMs, chromiumSandbox: false,
   });
   context.setDefaultTimeout(stepMs);
   const page = context.pages()[0] ?? (await context.newPage());
@@ -54,6 +59,14 @@ export async function openBrowser({ namespace, folder, colorScheme = 'light', wi
   });
   page.on('request', (request) => requested.push(request.url()));
   return { page, context, complaints, requested, close: () => context.close() };
+}
+
+/** Chromium reads the user's own roots from the NSS database of its home. */
+async function trust(home: string, roots: readonly string[]): Promise<void> {
+  const database = join(home, '.pki', 'nssdb');
+  mkdirSync(database, { recursive: true });
+  await mustRun(['certutil', '-N', '-d', `sql:${database}`, '--empty-password']);
+  for (const root of roots) await mustRun(['certutil', '-A', '-d', `sql:${database}`, '-n', root, '-t', 'C,,', '-i', root]);
 }
 
 /** One finding of axe-core: the rule, and the elements that break it. */

@@ -18,6 +18,8 @@ export interface LabCertificates {
   readonly rootFolder: string;
   /** Names every server of the lab. */
   readonly server: CertFiles;
+  /** Names them by a wildcard alone. */
+  readonly wildcard: CertFiles;
   readonly expired: CertFiles;
   /** Issued by a root nobody trusts. */
   readonly untrusted: CertFiles;
@@ -49,6 +51,7 @@ export function makeCertificates(folder: string): LabCertificates {
     rootFile: write('root/root.pem', root.certPem),
     rootFolder: join(home, 'root'),
     server: files('server', issueServer(root, rsa({ cn: 'lab.test', names: serverNames.map((name) => address(name).name) }))),
+    wildcard: files('wildcard', issueServer(root, rsa({ names: ['*.lab.test'] }))),
     expired: files('expired', issueServer(root, rsa({
       names: named('expired'), notBefore: new Date(Date.now() - 40 * dayMs), notAfter: new Date(Date.now() - 10 * dayMs),
     }))),

@@ -64,7 +64,7 @@ export function labConfig(certificates: LabCertificates, stateFolder: string, ch
     ],
     policy: { ...labPolicy, ...changes.policy },
     upstream: { extraCa: [certificates.rootFile] },
-    logging: { level: 'debug', access: 'access.jsonl' },
+    logging: { level: 'debug', access: 'access.jsonl', requests: 'requests.jsonl' },
     ...(changes.capture === undefined ? {} : { capture: changes.capture }),
     ...(changes.limits === undefined ? {} : { limits: changes.limits }),
   };

@@ -147,6 +147,12 @@ export class Gateway {
     return text.split('\n').filter((line) => line !== '').map((line): Record<string, unknown> => JSON.parse(line));
   }
 
+  /** Lines of the request log, oldest first. */
+  requestLog(): Record<string, unknown>[] {
+    const text = readFileSync(join(this.stateFolder, 'requests.jsonl'), 'utf8');
+    return text.split('\n').filter((line) => line !== '').map((line): Record<string, unknown> => JSON.parse(line));
+  }
+
   /** Resident memory of the gateway and its workers, in bytes. */
   memoryBytes(): number {
     return [this.program.pid, ...this.workerPids()].reduce((sum, pid) => sum + residentBytes(pid), 0);

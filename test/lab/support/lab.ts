@@ -76,8 +76,8 @@ async function joinHosts({ client, gateway, server }: { client: Host; gateway: H
   await addresses(client, 'lan', [...network.clients.map((ip) => `${ip}/24`), `${network.client6}/64`], near);
   await addresses(gateway, 'lan', [`${near.v4}/24`, `${near.v6}/64`], null);
   await addresses(gateway, 'wan', [`${far.v4}/24`, `${far.v6}/64`], null);
-  const servers = serverNames.map(address);
-  await addresses(server, 'wan', servers.flatMap(({ v4, v6 }) => [`${v4}/24`, `${v6}/64`]), far);
+  const prefixes = serverNames.map(address).flatMap(({ v4, v6 }) => [`${v4}/24`, `${v6}/64`]);
+  await addresses(server, 'wan', [...new Set(prefixes)], far);
 }
 
 async function addresses(host: Host, device: string, list: readonly string[], via: { v4: string; v6: string } | null): Promise<void> {

@@ -16,6 +16,10 @@ export const serverNumbers = {
   // A Skype for Business deployment: its web services, its Access Edge, and the name that clients look for first.
   lync: 25, 'lync-web': 26, lyncdiscoverinternal: 27,
   echo: 30, smtp: 31, ssh: 32, plain: 33, silent: 34, refused: 35, openssl: 36,
+  // Web servers of Node's own, gRPC, a login that binds to the connection, WebSocket over HTTP/1.1 and (HAProxy) over HTTP/2.
+  node: 41, grpc: 42, ntlm: 43, websocket: 44, 'websocket-h2': 45,
+  // Two names of one server, on one address and one wildcard certificate: browsers ask for both on one connection.
+  wide: 46, 'wide-too': 46,
   // An address that answers nothing: the gateway itself answers plain http for this host.
   crl: 40,
 } as const;

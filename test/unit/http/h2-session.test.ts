@@ -2,8 +2,9 @@ import { once } from 'node:events';
 import { createServer, performServerHandshake } from 'node:http2';
 import { connect } from 'node:net';
 import { expect, test } from 'vitest';
+import { limitsWith } from '../../../src/core/limits.ts';
 import { exchangeHttp2 } from '../../../src/http/h2.ts';
-import { calm, pseudoHeaders, serverOptions, startReading } from '../../../src/http/h2-session.ts';
+import { calm, openUpstream, pseudoHeaders, serverOptions, startReading } from '../../../src/http/h2-session.ts';
 import { portOf, readBytes, socketPair } from '../../support/pair.ts';
 import { depsFor, sessionFor } from './harness.ts';
 
@@ -34,7 +35,7 @@ test('a session on a socket that was peeked at hears what was put back, what com
   const head = await readBytes(far, 10);
   far.unshift(head);
   await calm(far);
-  const session = performServerHandshake(far, serverOptions(depsFor()));
+  const session = performServerHandshake(far, serverOptions(depsFor(), false));
   startReading(far);
   near.resume();
   near.write(Buffer.from('000000040000000000', 'hex'));
@@ -44,7 +45,20 @@ test('a session on a socket that was peeked at hears what was put back, what com
   destroy();
 });
 
+test('a server that stays silent is waited for as long as http2SettingsMs, one that closes is RESET_BY_UPSTREAM', async () => {
+  const silent = await socketPair();
+  const session = await openUpstream(silent.near, false, limitsWith({ http2SettingsMs: 30 }));
+  expect(session.destroyed).toBe(false);
+  session.destroy();
+  silent.destroy();
+  const leaving = await socketPair();
+  leaving.far.on('error', () => {});
+  leaving.far.destroy();
+  await expect(openUpstream(leaving.near, false, limitsWith())).rejects.toMatchObject({ code: 'RESET_BY_UPSTREAM' });
+  leaving.destroy();
+});
+
 test('what nghttp2 itself holds to follows the limits', () => {
-  const options = serverOptions(depsFor({ limits: { http2StreamsMax: 7, httpHeadBytesMax: 4_096, httpHeadersMax: 20, http2ResetsPerSecondMax: 3 } }));
-  expect(options).toMatchObject({ settings: { maxConcurrentStreams: 7, maxHeaderListSize: 4_096 }, maxHeaderListPairs: 20 + pseudoHeaders, streamResetRate: 3 });
+  const options = serverOptions(depsFor({ limits: { http2StreamsMax: 7, httpHeadBytesMax: 4_096, httpHeadersMax: 20, http2ResetsPerSecondMax: 3 } }), true);
+  expect(options).toMatchObject({ settings: { maxConcurrentStreams: 7, maxHeaderListSize: 4_096, enableConnectProtocol: true }, maxHeaderListPairs: 20 + pseudoHeaders, streamResetRate: 3 });
 });

@@ -1,5 +1,6 @@
 // HTTP/2 bridged between real node:http2 clients and servers, over TLS where the gateway's sockets are TLS in life.
 
+import { once } from 'node:events';
 import http2 from 'node:http2';
 import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import net from 'node:net';
@@ -297,7 +298,7 @@ describe('ends', () => {
     closers.push(() => server.close());
     const gateway = await gatewayTo(await listen(server));
     const session = clientOf(gateway.port);
-    await ask(session);
+    expect(await ask(session)).toMatchObject({ status: 502, body: expect.stringContaining('HTTP2_PROTOCOL') as string });
     expect(await gateway.ended()).toMatchObject({ code: 'HTTP2_PROTOCOL' });
   });
 
@@ -310,7 +311,7 @@ describe('ends', () => {
 });
 
 describe('extended CONNECT', () => {
-  test('is offered once the server offers it, and carries a WebSocket', async () => {
+  test('is offered with the first SETTINGS, as some clients look no further, and carries a WebSocket', async () => {
     const { port } = await originOf((stream, headers) => {
       stream.respond({ ':status': 200, 'x-protocol': headers[':protocol'] as string });
       stream.on('data', (chunk: Buffer) => stream.write(chunk));
@@ -318,7 +319,8 @@ describe('extended CONNECT', () => {
     }, { settings: { enableConnectProtocol: true } });
     const gateway = await gatewayTo(port);
     const session = clientOf(gateway.port);
-    await until(() => session.remoteSettings.enableConnectProtocol === true);
+    const [first] = await once(session, 'remoteSettings') as [http2.Settings];
+    expect(first.enableConnectProtocol).toBe(true);
     const stream = session.request({ ':method': 'CONNECT', ':protocol': 'websocket', ':scheme': 'https', ':path': '/chat', ':authority': 'site.example' }, { endStream: false });
     stream.write('frame');
     expect(await new Promise((resolve) => stream.once('data', (chunk: Buffer) => resolve(chunk.toString())))).toBe('frame');
@@ -392,6 +394,30 @@ describe('floods', () => {
     const socket = await preface(gateway.port);
     const settings = Buffer.from('000000040000000000', 'hex');
     socket.write(Buffer.concat(Array.from({ length: 200 }, () => settings)));
+    expect(await gateway.ended()).toMatchObject({ code: 'HTTP2_FLOOD' });
+  });
+
+  test('requests that a client has us reset, by frames that break their streams, end the connection as well', async () => {
+    let arrived = 0;
+    const gateway = await gatewayTo((await originOf(() => (arrived += 1))).port, { limits: { http2ResetsPerSecondMax: 20 } });
+    const socket = await preface(gateway.port);
+    const frames: Buffer[] = [];
+    for (let id = 1; id < 120; id += 2) {
+      const stream = Buffer.alloc(4);
+      stream.writeUInt32BE(id);
+      // HEADERS: POST, http, /, :authority and content-length of one letter each as literals; a body of two breaks the stream (RFC 9113 section 8.1.1).
+      frames.push(Buffer.from('0000090104', 'hex'), stream, Buffer.from('8386844101615c0131', 'hex'), Buffer.from('0000020001', 'hex'), stream, Buffer.from('ab'));
+    }
+    socket.write(Buffer.concat(frames));
+    expect(await gateway.ended()).toMatchObject({ code: expect.stringMatching(/^HTTP2_/) as string });
+    expect(arrived).toBeLessThanOrEqual(20);
+  });
+
+  test('DATA without data, again and again, ends the connection', async () => {
+    const gateway = await gatewayTo((await originOf(() => {})).port);
+    const socket = await preface(gateway.port);
+    const head = Buffer.from('0000060104000000018386844101610000', 'hex').subarray(0, 15);
+    socket.write(Buffer.concat([head, ...Array.from({ length: 3_000 }, () => Buffer.from('000000000000000001', 'hex'))]));
     expect(await gateway.ended()).toMatchObject({ code: 'HTTP2_FLOOD' });
   });
 

@@ -26,6 +26,7 @@ export async function startNginx(host: Host, certificates: LabCertificates): Pro
   const { server } = certificates;
   const sites: Site[] = [
     { server: 'https', certificate: server, http2: true },
+    { server: 'wide', certificate: certificates.wildcard, http2: true },
     { server: 'plain', port: 80, certificate: null },
     { server: 'tls12', certificate: server, protocols: 'TLSv1.2' },
     { server: 'tls13', certificate: server, protocols: 'TLSv1.3' },
@@ -97,6 +98,8 @@ ${certificate === null ? '' : `    ssl_certificate ${certificate.certFile}; ssl_
 ${clientCertificate === undefined ? '' : `    ssl_verify_client ${clientCertificate}; ssl_client_certificate ${userRootFile};`}
     location = / { return 200 "${greeting(site.server).trimEnd()}\\n"; }
     location = /from { return 200 "$remote_addr\n"; }
+    location = /host { return 200 "$host $server_protocol\\n"; }
+    location /files/ { alias ${home}/www/; }
     location = /who { return 200 "client $ssl_client_verify $ssl_client_s_dn\\n"; }
     location /upload/ { root ${home}; dav_methods PUT; create_full_put_path on; }
     location = /big { alias ${home}/www/big; }

@@ -39,6 +39,7 @@ export async function startSmallServers(host: Host, tls: CertFiles): Promise<Sma
   const specs: ServerSpec[] = [
     { name: 'tls-echo', host: v4('echo'), port: 443, kind: 'echo', ...tls },
     { name: 'tls-echo-5061', host: v4('echo'), port: 5061, kind: 'echo', ...tls },
+    { name: 'echo-80', host: v4('echo'), port: 80, kind: 'echo' },
     { name: 'tls-banner', host: v4('echo'), port: 4443, kind: 'banner', text: banners.inside, ...tls },
     { name: 'smtp', host: v4('smtp'), port: 443, kind: 'banner', text: banners.smtp },
     { name: 'ssh', host: v4('ssh'), port: 443, kind: 'banner', text: banners.ssh },

@@ -1,0 +1,218 @@
+// What people use HTTP with, through the transparent gateway: wget, git, apt and npm from repositories served over https, nghttp and h2load, and
+// Chromium with two names on one wildcard certificate.
+
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openBrowser } from '../support/browser.ts';
+import { describeResult } from '../support/program.ts';
+import { labPolicy } from './support/config.ts';
+import { gatewayAt, openServices } from './support/explicit.ts';
+import type { Host } from './support/host.ts';
+import { address } from './support/names.ts';
+import { greeting, startNginx } from './support/peers/nginx.ts';
+import { startWebOrigin } from './support/peers/web-peers.ts';
+import { gatewayFor, labFile } from './support/suite.ts';
+
+const packageVersion = '1.2.3';
+const h2loadRequests = 20_000;
+
+labFile('HTTP clients', async ({ lab, certificates }) => {
+  await startNginx(lab.server, certificates);
+  const files = join(lab.server.folder, 'nginx', 'www');
+  makeAptRepository(join(files, 'apt'));
+  await lab.server.mustRun(['dpkg-deb', '--build', '--root-owner-group', join(files, 'apt', 'tree'), join(files, 'apt', 'lab-words.deb')]);
+  indexAptRepository(join(files, 'apt'));
+  await makeNpmRegistry(lab.server, join(files, 'npm'));
+  await makeGitRepository(lab.server, join(lab.server.folder, 'git'));
+  await startWebOrigin(lab.server, certificates.server, join(lab.server.folder, 'git'));
+}, (file) => {
+  describe('by the command line', () => {
+    const at = gatewayFor(file, { mode: 'redirect', workers: 2 });
+    const files = `https://${address('https').name}/files`;
+    const folder = (name: string): string => {
+      const path = join(file.lab.client.folder, name);
+      mkdirSync(path, { recursive: true });
+      return path;
+    };
+
+    it('wget over https and http', async () => {
+      const urls = [`https://${address('https').name}/`, `http://${address('plain').name}/`];
+      const { result, sessions } = await at.gateway.during(() => file.lab.client.run(['wget', '-q', '-O', '-', `--ca-certificate=${at.gateway.caFile}`, ...urls]), { count: 2 });
+      expect([result.code, result.stdout], describeResult(result)).toEqual([0, greeting('https') + greeting('plain')]);
+      expect(sessions.map(({ protocol, error }) => [protocol, error])).toEqual([['https', null], ['http', null]]);
+    });
+
+    it.each(['HTTP/1.1', 'HTTP/2'])('git clones and pushes over %s', async (version) => {
+      const work = folder(`git-${version.replace('/', '-')}`);
+      const git = (...args: string[]): Promise<string> => file.lab.client.mustRun(
+        ['git', '-c', `http.sslCAInfo=${at.gateway.caFile}`, '-c', `http.version=${version}`, '-c', 'http.postBuffer=65536', '-c', 'user.name=lab', '-c', 'user.email=lab@lab.test', ...args], { cwd: work, timeoutMs: 60_000 },
+      );
+      const { sessions } = await at.gateway.during(() => git('clone', '-q', `https://${address('node').name}/git/lab.git`, 'lab'));
+      expect(sessions.map(({ protocol }) => protocol)).toEqual([version === 'HTTP/2' ? 'h2' : 'https']);
+      expect(createHash('sha256').update(readFileSync(join(work, 'lab', 'noise'))).digest('hex')).toBe(createHash('sha256').update(noise).digest('hex'));
+      // Above http.postBuffer, so that the pack goes in chunks of unknown length.
+      writeFileSync(join(work, 'lab', 'more'), createHash('shake256', { outputLength: 300_000 }).update(version).digest());
+      await git('-C', 'lab', 'add', 'more');
+      await git('-C', 'lab', 'commit', '-q', '-m', 'More');
+      const branch = version.replace('/', '-');
+      await git('-C', 'lab', 'push', '-q', 'origin', `HEAD:refs/heads/${branch}`);
+      const [theirs, ours] = [await git('ls-remote', `https://${address('node').name}/git/lab.git`, `refs/heads/${branch}`), await git('-C', 'lab', 'rev-parse', 'HEAD')];
+      expect(theirs.split('\t')[0]).toBe(ours.trim());
+    });
+
+    it('apt updates and downloads from a repository', async () => {
+      const root = folder('apt');
+      for (const name of ['lists/partial', 'archives/partial', 'etc/preferences.d', 'etc/apt.conf.d']) mkdirSync(join(root, name), { recursive: true });
+      writeFileSync(join(root, 'etc/sources.list'), `deb [trusted=yes] ${files}/apt ./\n`);
+      const options = [
+        `Dir::State=${root}`, `Dir::State::lists=${root}/lists`, `Dir::Cache=${root}`, `Dir::Cache::archives=${root}/archives`, `Dir::Etc=${root}/etc`, 'Dir::Etc::trustedparts=/nonexistent',
+        'Dir::State::status=/dev/null', 'APT::Sandbox::User=root', `Acquire::https::CaInfo=${at.gateway.caFile}`, 'Acquire::Retries=0', 'Acquire::Languages=none',
+      ].flatMap((option) => ['-o', option]);
+      const { sessions } = await at.gateway.during(() => file.lab.client.mustRun(['apt-get', '-q', ...options, 'update'], { timeoutMs: 60_000 }));
+      expect(sessions.every(({ protocol, error, action }) => protocol === 'https' && error === null && action === 'intercept')).toBe(true);
+      await file.lab.client.mustRun(['apt-get', '-q', ...options, 'download', 'lab-words'], { cwd: root, timeoutMs: 60_000 });
+      const deb = readFileSync(join(root, `lab-words_${packageVersion}_all.deb`));
+      expect(deb.equals(readFileSync(join(file.lab.server.folder, 'nginx/www/apt/lab-words.deb')))).toBe(true);
+    });
+
+    it('npm installs from a registry', async () => {
+      const work = folder('npm');
+      writeFileSync(join(work, 'package.json'), '{"name":"lab","version":"1.0.0"}');
+      const options = [`--registry=${files}/npm/`, `--cafile=${at.gateway.caFile}`, '--no-audit', '--no-fund', '--no-update-notifier', '--ignore-scripts', '--fetch-retries=0'];
+      const { sessions } = await at.gateway.during(() => file.lab.client.mustRun(['npm', 'install', ...options, `lab-leaf@${packageVersion}`], { cwd: work, timeoutMs: 90_000 }));
+      expect(sessions.every(({ protocol, error }) => protocol === 'https' && error === null)).toBe(true);
+      expect(readFileSync(join(work, 'node_modules/lab-leaf/index.js'), 'utf8')).toBe(leafSource);
+    });
+
+    it('nghttp takes a page, with its trailers and early hints', async () => {
+      const { result, sessions } = await at.gateway.during(() => file.lab.client.run(['nghttp', '-v', `https://${address('node').name}/early`, `https://${address('node').name}/version`]));
+      expect(result.code, describeResult(result)).toBe(0);
+      expect(result.stdout).toMatch(/:status: 103\n[^]*link: <\/style\.css>[^]*:status: 200\n[^]*body\n[^]*x-checksum: abc\n/);
+      expect(sessions).toMatchObject([{ protocol: 'h2', error: null, details: { http: { requests: 2 } } }]);
+    });
+
+    it(`h2load makes ${String(h2loadRequests)} requests on 50 connections, none of which fails`, async () => {
+      const command = ['h2load', '-n', String(h2loadRequests), '-c', '50', '-m', '10', `https://${address('https').name}/`];
+      const { result, sessions } = await at.gateway.during(() => file.lab.client.run(command, { timeoutMs: 110_000 }), { count: 50, waitMs: 20_000 });
+      expect(result.stdout, describeResult(result)).toContain(`requests: ${String(h2loadRequests)} total, ${String(h2loadRequests)} started, ${String(h2loadRequests)} done, ${String(h2loadRequests)} succeeded, 0 failed, 0 errored, 0 timeout`);
+      expect(result.stdout).toContain(`status codes: ${String(h2loadRequests)} 2xx, 0 3xx, 0 4xx, 0 5xx`);
+      console.log(/^finished in .*$/m.exec(result.stdout)?.[0] ?? '');
+      expect(sessions.map(({ protocol, error }) => [protocol, error])).toEqual(Array.from({ length: 50 }, () => ['h2', null]));
+      expect(sessions.reduce((sum, { details }) => sum + (details.http?.requests ?? 0), 0)).toBe(h2loadRequests);
+    });
+  });
+
+  describe('curl and a server that says early hints and trailers', () => {
+    const at = gatewayFor(file, { mode: 'tproxy' });
+    it.each(['--http1.1', '--http2'])('%s', async (flag) => {
+      const result = await file.lab.client.run(['curl', '-sS', '-m', '30', flag, '--cacert', at.gateway.caFile, '-i', `https://${address('node').name}/early`]);
+      expect([result.code, result.stdout.toLowerCase().replaceAll('\r', '')]).toEqual([0, expect.stringMatching(
+        /^http\/[12](?:\.1)? 103 ?[^]*link: <\/style\.css>; rel=preload; as=style\n[^]*\nhttp\/[12](?:\.1)? 200[^]*\n\nbody\nx-checksum: abc\n/,
+      )]);
+    });
+  });
+
+  describe('Chromium with the PAC file', () => {
+    const at = gatewayFor(file, { mode: 'redirect', services: openServices });
+
+    it('goes through the explicit proxy, for https and for http', async () => {
+      const browser = await openBrowser({
+        namespace: file.lab.client.namespace, folder: file.lab.client.folder, roots: [at.gateway.caFile], pac: `http://${gatewayAt(9080)}/proxy.pac`,
+      });
+      try {
+        const { result, sessions } = await at.gateway.during(async () => {
+          const pages: (string | undefined)[] = [];
+          for (const url of [`https://${address('https').name}/`, `http://${address('plain').name}/`]) pages.push(await (await browser.page.goto(url))?.text());
+          await browser.close();
+          return pages;
+        }, { count: 2, waitMs: 20_000, filter: 'service=proxy' });
+        expect(result).toEqual([greeting('https'), greeting('plain')]);
+        expect(sessions.map(({ chain }) => chain)).toEqual(expect.arrayContaining([['http-explicit', 'tls', 'h2'], ['http-explicit', 'http']]));
+        expect(await at.gateway.sessions('service=https,http')).toEqual([]);
+      } finally {
+        await browser.close();
+      }
+    });
+  });
+
+  describe('Chromium with two names of one address and one wildcard certificate, one of them tunnelled by rule', () => {
+    const private_ = address('wide-too').name;
+    const at = gatewayFor(file, {
+      mode: 'redirect',
+      policy: { ...labPolicy, ssl: [{ name: 'private', when: { sni: [private_] }, then: 'tunnel' }, ...labPolicy.ssl] },
+    });
+
+    it('obeys the rule: what it asks on the opened connection is sent back with 421, and goes through the tunnel', async () => {
+      const browser = await openBrowser({ namespace: file.lab.client.namespace, folder: file.lab.client.folder, roots: [at.gateway.caFile, file.certificates.rootFile] });
+      try {
+        const { result, sessions } = await at.gateway.during(async () => {
+          await browser.page.goto(`https://${address('wide').name}/`);
+          // A navigation: what a page fetches from another origin without credentials has connections of its own.
+          const answer = await browser.page.goto(`https://${private_}/host`);
+          const text = await answer?.text();
+          await browser.close();
+          return text;
+        }, { count: 2, waitMs: 20_000 });
+        expect(result).toBe(`${private_} HTTP/2.0\n`);
+        const asked = at.gateway.requestLog().filter(({ host }) => host === private_);
+        expect(asked).toMatchObject([{ path: '/host', status: 421, protocol: 'h2', rule: expect.anything() }]);
+        expect(sessions.map(({ sni, action, protocol }) => [sni, action, protocol])).toEqual(expect.arrayContaining([
+          [address('wide').name, 'intercept', 'h2'], [private_, 'tunnel', 'tls'],
+        ]));
+        expect(sessions.filter(({ sni, action }) => sni === private_ && action !== 'tunnel')).toEqual([]);
+      } finally {
+        await browser.close();
+      }
+    });
+  });
+});
+
+const noise = createHash('shake256', { outputLength: 2_000_000 }).update('lab git').digest();
+const leafSource = 'export const leaf = 1;\n';
+
+/** A bare repository that may be pushed to, with one large file. */
+async function makeGitRepository(host: Host, folder: string): Promise<void> {
+  const work = join(folder, 'work');
+  mkdirSync(work, { recursive: true });
+  writeFileSync(join(work, 'noise'), noise);
+  const git = (...args: string[]): Promise<string> => host.mustRun(['git', '-c', 'user.name=lab', '-c', 'user.email=lab@lab.test', '-c', 'init.defaultBranch=main', ...args], { cwd: work });
+  await git('init', '-q');
+  await git('add', '.');
+  await git('commit', '-q', '-m', 'First');
+  await git('clone', '-q', '--bare', work, join(folder, 'lab.git'));
+  await git('-C', join(folder, 'lab.git'), 'config', 'http.receivepack', 'true');
+}
+
+function makeAptRepository(folder: string): void {
+  mkdirSync(join(folder, 'tree', 'DEBIAN'), { recursive: true });
+  mkdirSync(join(folder, 'tree', 'usr', 'share', 'lab-words'), { recursive: true });
+  writeFileSync(join(folder, 'tree', 'usr', 'share', 'lab-words', 'noise'), noise.subarray(0, 500_000));
+  writeFileSync(join(folder, 'tree', 'DEBIAN', 'control'), control());
+}
+
+function indexAptRepository(folder: string): void {
+  const deb = readFileSync(join(folder, 'lab-words.deb'));
+  const packages = `${control()}Filename: ./lab-words.deb\nSize: ${String(deb.length)}\nSHA256: ${createHash('sha256').update(deb).digest('hex')}\n`;
+  writeFileSync(join(folder, 'Packages'), packages);
+  const hash = createHash('sha256').update(packages).digest('hex');
+  writeFileSync(join(folder, 'Release'), `Suite: lab\nDate: ${new Date().toUTCString().replace('GMT', 'UTC')}\nSHA256:\n ${hash} ${String(packages.length)} Packages\n`);
+}
+
+function control(): string {
+  return `Package: lab-words\nVersion: ${packageVersion}\nArchitecture: all\nMaintainer: Lab <lab@lab.test>\nDescription: words of the lab\n`;
+}
+
+/** What an npm client asks of a registry for one package: its document and its tarball. */
+async function makeNpmRegistry(host: Host, folder: string): Promise<void> {
+  const tree = join(folder, 'tree', 'package');
+  mkdirSync(tree, { recursive: true });
+  writeFileSync(join(tree, 'package.json'), JSON.stringify({ name: 'lab-leaf', version: packageVersion }));
+  writeFileSync(join(tree, 'index.js'), leafSource);
+  await host.mustRun(['tar', '-czf', join(folder, 'lab-leaf.tgz'), '-C', join(folder, 'tree'), 'package']);
+  const tarball = readFileSync(join(folder, 'lab-leaf.tgz'));
+  const dist = { tarball: `https://${address('https').name}/files/npm/lab-leaf.tgz`, integrity: `sha512-${createHash('sha512').update(tarball).digest('base64')}` };
+  const manifest = { name: 'lab-leaf', version: packageVersion, dist };
+  writeFileSync(join(folder, 'lab-leaf'), JSON.stringify({ name: 'lab-leaf', 'dist-tags': { latest: packageVersion }, versions: { [packageVersion]: manifest } }));
+}

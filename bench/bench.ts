@@ -20,6 +20,9 @@ export interface Effort {
   readonly workersConnections: number;
   readonly idleSessions: number;
   readonly idleSeconds: number;
+  /** Steps of the cost curve: names visited, sessions held. */
+  readonly curveNames: readonly number[];
+  readonly curveSessions: readonly number[];
 }
 
 /** One measurement. */

@@ -6,12 +6,15 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Bench, Contestant, Effort } from './bench.ts';
 import { benches } from './benches/index.ts';
+import { curveAbout, curveTable, measureCurve } from './curve.ts';
+import type { Curve } from './curve.ts';
 import { machine, ownVersion } from './machine.ts';
 import { benchPackages, install, missing, packageVersion } from './packages.ts';
 import { parts } from './parts.ts';
 import type { Part } from './parts.ts';
 import { programs } from './peers/index.ts';
 import type { Peer } from './peers/peer.ts';
+import { keepBaseline, publish } from './publish.ts';
 import { table } from './report.ts';
 import { resultOf } from './results.ts';
 import type { BenchResult, Results } from './results.ts';
@@ -20,16 +23,18 @@ import { makeSite } from './site.ts';
 import { targetTable } from './targets.ts';
 
 const full: Effort = {
-  rounds: 5, handshakes: 600, warmUpHandshakes: 1_500, freshWarmUpHandshakes: 600, loadSeconds: 3, bulkMiB: 256, heldSessions: 1_000, firstVisits: 50,
-  workersConnections: 1_000, idleSessions: 5_000, idleSeconds: 8,
+  rounds: 5, handshakes: 600, warmUpHandshakes: 1_000, freshWarmUpHandshakes: 400, loadSeconds: 3, bulkMiB: 256, heldSessions: 1_000, firstVisits: 50,
+  workersConnections: 1_000, idleSessions: 5_000, idleSeconds: 6, curveNames: [100, 1_000, 10_000], curveSessions: [100, 1_000, 5_000, 9_000],
 };
 const smoke: Effort = {
   rounds: 1, handshakes: 40, warmUpHandshakes: 20, freshWarmUpHandshakes: 20, loadSeconds: 1, bulkMiB: 16, heldSessions: 40, firstVisits: 5,
-  workersConnections: 60, idleSessions: 60, idleSeconds: 1,
+  workersConnections: 60, idleSessions: 60, idleSeconds: 1, curveNames: [5, 10], curveSessions: [10, 20],
 };
 const roundsMax = 100;
+const curveName = 'curve';
 
-const help = `Usage: ./sallyport bench [NAME ...] [--rounds N] [--peer NAME ...] [--smoke] [--profile FOLDER] [--list]
+const help = `Usage: ./sallyport bench [NAME ...] [--rounds N] [--peer NAME ...] [--smoke] [--profile FOLDER]
+       ./sallyport bench --list | --store | --redraw
 
   NAME              what --list names; all of them without a name
   --list            the benches, one line each
@@ -37,16 +42,20 @@ const help = `Usage: ./sallyport bench [NAME ...] [--rounds N] [--peer NAME ...]
   --peer NAME       only these beside Sallyport: ${programs.map(({ slug }) => slug).join(', ')}; 'none' for none
   --smoke           every bench in seconds, with the peers that are installed: shows that it works, not how fast it is
   --profile FOLDER  V8 CPU profiles of Sallyport
+  --store           everything, kept as the baseline of today: bench/baseline/, the tables of bench/README.md, the chart of README.md
+  --redraw          tables and chart from the newest baseline, nothing measured
 ${parts.map(({ name }) => name).join(', ')} measure single parts, need no root and no peers, and end with code 1 when they miss what they have to reach;
 the others need root. Results lie in bench/results/.`;
 
 interface Wanted {
   readonly benches: readonly Bench[];
   readonly parts: readonly Part[];
+  readonly curve: boolean;
   readonly effort: Effort;
   readonly isSmoke: boolean;
   readonly peers: readonly string[];
   readonly profile: string | null;
+  readonly store: boolean;
 }
 
 /** Runs the benchmark. 0 when Sallyport finished every bench and its parts reached what they have to, 1 otherwise, 2 for bad usage. */
@@ -57,29 +66,38 @@ export async function run(args: string[]): Promise<number> {
     args, allowPositionals: true,
     options: {
       rounds: { type: 'string' }, peer: { type: 'string', multiple: true }, smoke: { type: 'boolean' }, profile: { type: 'string' },
-      list: { type: 'boolean' }, help: { type: 'boolean', short: 'h' },
+      list: { type: 'boolean' }, store: { type: 'boolean' }, redraw: { type: 'boolean' }, help: { type: 'boolean', short: 'h' },
     },
   });
   if (values.help === true) return said(help, 0);
   if (values.list === true) return said(list(), 0);
+  if (values.redraw === true) return said(`Written: ${publish().join(' ')}`, 0);
   const isSmoke = values.smoke === true;
   const base = isSmoke ? smoke : full;
   const rounds = values.rounds === undefined ? base.rounds : Number(values.rounds);
   const all = positionals.length === 0;
   const wanted: Wanted = {
     benches: benches.filter(({ name }) => all || positionals.includes(name)), parts: parts.filter(({ name }) => all || positionals.includes(name)),
-    effort: { ...base, rounds }, isSmoke, profile: values.profile ?? null,
+    curve: all || positionals.includes(curveName),
+    effort: { ...base, rounds }, isSmoke, store: values.store === true, profile: values.profile ?? null,
     peers: values.peer === undefined ? programs.map(({ slug }) => slug) : values.peer.filter((name) => name !== 'none'),
   };
-  const known = wanted.benches.length + wanted.parts.length === (all ? benches.length + parts.length : new Set(positionals).size);
-  if (!known || !wanted.peers.every((name) => programs.some(({ slug }) => slug === name)) || !Number.isInteger(rounds) || rounds < 1 || rounds > roundsMax) return said(help, 2);
-  if (wanted.benches.length > 0 && process.getuid?.() !== 0) return said('sallyport bench makes network namespaces and needs root: sudo ./sallyport bench', 1);
+  const known = all || wanted.benches.length + wanted.parts.length + Number(wanted.curve) === new Set(positionals).size;
+  // A baseline is one whole run.
+  const storable = !wanted.store || (all && !isSmoke && values.peer === undefined);
+  if (!known || !storable || !wanted.peers.every((name) => programs.some(({ slug }) => slug === name)) || !Number.isInteger(rounds) || rounds < 1 || rounds > roundsMax) return said(help, 2);
+  if (needsSite(wanted) && process.getuid?.() !== 0) return said('sallyport bench makes network namespaces and needs root: sudo ./sallyport bench', 1);
   return await runAll(wanted);
 }
 
+function needsSite({ benches: chosen, curve }: Wanted): boolean {
+  return chosen.length > 0 || curve;
+}
+
 function list(): string {
-  const width = Math.max(...[...benches, ...parts].map(({ name }) => name.length));
-  return [...benches, ...parts].map(({ name, about }) => `${name.padEnd(width)}  ${about}`).join('\n');
+  const all = [...benches, { name: curveName, about: curveAbout }, ...parts];
+  const width = Math.max(...all.map(({ name }) => name.length));
+  return all.map(({ name, about }) => `${name.padEnd(width)}  ${about}`).join('\n');
 }
 
 async function runAll(wanted: Wanted): Promise<number> {
@@ -91,15 +109,19 @@ async function runAll(wanted: Wanted): Promise<number> {
     said(`\n${texts[part.name] ?? ''}`, 0);
     ok &&= missed.length === 0;
   }
-  if (wanted.benches.length === 0) return ok ? 0 : 1;
+  if (!needsSite(wanted)) return ok ? 0 : 1;
   const ready = await prepare(wanted.peers, wanted.isSmoke);
   if (ready === null) return 1;
-  const startedAt = new Date().toISOString();
-  const results = await measure(wanted, ready);
-  const stored: Results = { startedAt, commit: ownVersion(), machine: machine(), effort: wanted.effort, versions: await versionsOf(ready), benches: results, parts: texts };
-  said(`\n${targetTable(results)}`, 0);
-  said(`\nStored as ${store(stored)}`, 0);
-  return ok && results.every(({ peers }) => peers.every(({ peer, failure }) => failure === null || !peer.startsWith('Sallyport'))) ? 0 : 1;
+  const frame = { startedAt: new Date().toISOString(), commit: ownVersion(), machine: machine(), effort: wanted.effort, versions: await versionsOf(ready), parts: texts };
+  const { measured, curve } = await measure(wanted, ready, (soFar) => void store({ ...frame, ...soFar }));
+  const results: Results = { ...frame, benches: measured, curve };
+  if (measured.length > 0) said(`\n${targetTable(measured)}`, 0);
+  said(`\nStored as ${store(results)}`, 0);
+  if (wanted.store) {
+    keepBaseline(results);
+    said(`Written: ${publish().join(' ')}`, 0);
+  }
+  return ok && measured.every(({ peers }) => peers.every(({ peer, failure }) => failure === null || !peer.startsWith('Sallyport'))) ? 0 : 1;
 }
 
 /** The named programs that are there, after installing what is not; null when tools are missing. */
@@ -122,20 +144,28 @@ async function prepare(peers: readonly string[], installedOnly: boolean): Promis
   return wanted.filter(isReady);
 }
 
-async function measure({ benches: chosen, effort, profile }: Wanted, ready: readonly Peer[]): Promise<BenchResult[]> {
-  const results: BenchResult[] = [];
+/** Tells `keep` after each bench: what was measured outlives a run that is ended. */
+async function measure(wanted: Wanted, ready: readonly Peer[], keep: (soFar: Pick<Results, 'benches' | 'curve'>) => void): Promise<{ measured: BenchResult[]; curve: Curve | null }> {
+  const { benches: chosen, effort, profile } = wanted;
+  const measured: BenchResult[] = [];
   const takesPart = ({ peer: { slug } }: Contestant): boolean => slug === 'sallyport' || ready.some((one) => one.slug === slug);
+  const say = (line: string): void => void process.stderr.write(`${line}\n`);
   const site = await makeSite(effort.bulkMiB);
   try {
     for (const bench of chosen) {
-      const result = resultOf(await runBench(bench, bench.contestants.filter(takesPart), site, effort, { profile }, (line) => process.stderr.write(`${line}\n`)));
-      results.push(result);
+      const beganAt = performance.now();
+      const result = resultOf(await runBench(bench, bench.contestants.filter(takesPart), site, effort, { profile }, say));
+      measured.push(result);
+      keep({ benches: measured, curve: null });
+      say(`${bench.name} took ${((performance.now() - beganAt) / 1000).toFixed(0)} s`);
       said(`\n${table(result)}`, 0);
     }
+    const curve = wanted.curve ? await measureCurve(site, effort, say) : null;
+    if (curve !== null) said(`\n${curveTable(curve)}`, 0);
+    return { measured, curve };
   } finally {
     await site.lab.close();
   }
-  return results;
 }
 
 async function versionsOf(ready: readonly Peer[]): Promise<Record<string, string>> {

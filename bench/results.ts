@@ -1,9 +1,13 @@
 // What a run stores: every round of every proxy, and what they say together. Pure data and arithmetic.
 
 import type { Effort, Measured } from './bench.ts';
+import type { Curve } from './curve.ts';
 import type { BenchRounds, PeerRounds } from './rounds.ts';
 import { pairedRatio, quantile, summarise } from './statistics.ts';
 import type { Summary } from './statistics.ts';
+
+/** Fewer rounds say little. */
+export const roundsToQuote = 5;
 
 export interface Machine {
   readonly cpu: string;
@@ -43,6 +47,8 @@ export interface Results {
   readonly effort: Effort;
   readonly versions: Readonly<Record<string, string>>;
   readonly benches: readonly BenchResult[];
+  /** Null when it was not asked for. */
+  readonly curve: Curve | null;
   /** What the benches of single parts printed. */
   readonly parts: Readonly<Record<string, string>>;
 }

@@ -43,7 +43,8 @@ acl hello at_step SslBump1
 acl server at_step SslBump2
 ssl_bump peek hello
 ${tunnels ? 'ssl_bump splice all' : 'ssl_bump stare server\nssl_bump bump all'}
-http_upgrade_request_protocols WebSocket allow all
+# Squid 5 compares protocol names letter by letter, and its own WebSocket is not the websocket that servers answer with.
+http_upgrade_request_protocols OTHER allow all
 http_access allow all
 cache deny all
 cache_mem 8 MB

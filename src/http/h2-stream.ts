@@ -90,6 +90,11 @@ class Bridge {
     const client = this.#client;
     client.on('error', ignore);
     client.on('close', this.#onClientClose);
+    if (this.#session.closed || this.#session.destroyed) {
+      // The server is leaving (GOAWAY): nothing of this went out, and the client may ask again.
+      this.#closeClient(constants.NGHTTP2_REFUSED_STREAM);
+      return;
+    }
     let upstream: ClientHttp2Stream;
     try {
       upstream = this.#session.request(withAuthority(this.#request), { endStream: endsWithHead, waitForTrailers: !endsWithHead });

@@ -114,6 +114,44 @@ labFile('HTTP clients', async ({ lab, certificates }) => {
     });
   });
 
+  describe('rules on requests', () => {
+    const at = gatewayFor(file, {
+      mode: 'tproxy',
+      policy: {
+        ...labPolicy,
+        http: [
+          { name: 'admin', when: { path: '/admin/*' }, then: 'deny', status: 451 }, { name: 'delete', when: { method: 'DELETE' }, then: 'deny' },
+          { name: 'field', when: { header: 'x-forbidden' }, then: 'deny' }, { name: 'sockets', when: { upgrade: 'websocket' }, then: 'deny' },
+        ],
+      },
+    });
+    const url = `https://${address('https').name}`;
+    const ask = async (flag: string, more: readonly string[]): Promise<string> => {
+      const result = await file.lab.client.run(['curl', '-sS', '-m', '30', flag, '--cacert', at.gateway.caFile, ...more]);
+      expect(result.code, describeResult(result)).toBe(0);
+      return result.stdout.replaceAll('\r', '');
+    };
+
+    it.each(['--http1.1', '--http2'])('judge path, method and fields of each request, and are told in the form that was asked for (%s)', async (flag) => {
+      const page = await ask(flag, ['-i', '-H', 'Accept: text/html,*/*;q=0.8', `${url}/x/../admin/users?secret=1`, '--path-as-is']);
+      expect(page).toMatch(/^HTTP\/[12](?:\.1)? 451 ?[^]*content-type: text\/html[^]*cache-control: no-store[^]*<dd>REQUEST_DENIED<\/dd>[^]*<dd>http\/admin<\/dd>/i);
+      expect(page).not.toContain('secret');
+      const json: unknown = JSON.parse(await ask(flag, ['-X', 'DELETE', '-H', 'Accept: application/json', `${url}/`]));
+      expect(json).toMatchObject({ error: { code: 'REQUEST_DENIED', status: 403, rule: 'http/delete' } });
+      expect(await ask(flag, ['-H', 'X-Forbidden: 1', `${url}/`])).toMatch(/^403 Forbidden\n[^]*Code: REQUEST_DENIED\nRule: http\/field\n/);
+      expect(await ask(flag, ['-I', `${url}/admin/`])).toMatch(/^HTTP\/[12](?:\.1)? 451 [^]*\n\n$/);
+      // A refusal costs nobody the connection.
+      expect(await ask(flag, ['-o', '/dev/null', '-w', '%{http_code} %{num_connects}\n', `${url}/admin/`, '-o', '/dev/null', `${url}/`])).toBe('451 1\n200 0\n');
+      const logged = at.gateway.requestLog().filter(({ status }) => status === 451);
+      expect(logged[0]).toMatchObject({ method: 'GET', path: '/x/../admin/users', rule: 'http/admin' });
+      expect(JSON.stringify(at.gateway.requestLog()) + at.gateway.program.output()).not.toContain('secret');
+    });
+
+    it('judge an upgrade', async () => {
+      expect(await ask('--http1.1', ['-H', 'Connection: Upgrade', '-H', 'Upgrade: websocket', `${url}/`])).toContain('Rule: http/sockets');
+    });
+  });
+
   describe('Chromium with the PAC file', () => {
     const at = gatewayFor(file, { mode: 'redirect', services: openServices });
 

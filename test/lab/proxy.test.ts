@@ -9,6 +9,7 @@ import { labConfig } from './support/config.ts';
 import { curlWith, gatewayAt, loginServices, openServices, user } from './support/explicit.ts';
 import { address } from './support/names.ts';
 import { greeting, makeBigFile, startNginx, uploadedFile } from './support/peers/nginx.ts';
+import { startSmallServers } from './support/peers/small.ts';
 import { gatewayFor, labFile } from './support/suite.ts';
 
 const bigBytes = 64 * 1024 * 1024;
@@ -17,6 +18,7 @@ let bigHash = '';
 labFile('explicit proxy', async ({ lab, certificates }) => {
   bigHash = makeBigFile(lab.server, bigBytes);
   await startNginx(lab.server, certificates);
+  await startSmallServers(lab.server, certificates.server);
 }, (file) => {
   const plain = `http://${address('plain').name}`;
   const https = `https://${address('https').name}`;
@@ -125,6 +127,22 @@ labFile('explicit proxy', async ({ lab, certificates }) => {
         expect(sessions).toMatchObject([{ user: user.name, error: null }]);
       }
       expect((await ask(['--proxy-anyauth', ...login, `${https}/`])).stdout).toBe(greeting('https'));
+    });
+
+    it('SIP inside CONNECT is its user\'s, and hears its server and no challenge of HTTP', async () => {
+      const { name } = address('echo');
+      const request = [`OPTIONS sip:${name} SIP/2.0`, 'Via: SIP/2.0/TLS 10.77.1.2;branch=z9hG4bK1', 'From: <sip:a@lab.test>;tag=1', `To: <sip:${name}>`, 'Call-ID: 1@lab.test', 'CSeq: 1 OPTIONS', 'Max-Forwards: 70', 'Content-Length: 0', '', ''].join('\r\n');
+      const { result, sessions } = await at.gateway.during(async () => {
+        const through = ['-proxy', gatewayAt(3129), '-proxy_user', user.name, '-proxy_pass', `pass:${user.password}`];
+        const client = await file.lab.client.spawn('sip', ['openssl', 's_client', '-quiet', '-verify_return_error', '-CAfile', at.gateway.caFile, '-servername', name, '-connect', `${name}:443`, ...through], { input: true });
+        client.write(request);
+        await client.waitForOutput(/Content-Length: 0\r\n\r\n/, 20_000);
+        await client.stop();
+        return client.output();
+      });
+      expect(result).toContain(request);
+      expect(result).not.toContain('HTTP/');
+      expect(sessions).toMatchObject([{ protocol: 'sips', chain: ['http-explicit', 'tls', 'sips'], action: 'intercept', user: user.name }]);
     });
 
     it('without the right password there is a challenge and nothing else', async () => {

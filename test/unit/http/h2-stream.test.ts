@@ -56,3 +56,15 @@ test('a bridged request tells once how it ended', async () => {
     { status: 204, resetByClient: false, fromClientBytes: 0, toClientBytes: 0 }, { status: 0, resetByClient: true, fromClientBytes: 0, toClientBytes: 0 },
   ]);
 });
+
+test('a request for a server that is leaving may be asked again', async () => {
+  const upstream = await sessionTo((stream) => stream.respond({ ':status': 204 }, { endStream: true }));
+  const ends: StreamEnd[] = [];
+  const session = await sessionTo((stream, headers, flags, rawHeaders) => {
+    upstream.close();
+    bridgeStream({ stream, headers, rawHeaders, endsWithHead: (flags & 1) !== 0 }, upstream, (end) => ends.push(end));
+  });
+  const [status, , code] = await statusAndBody(session, {});
+  expect([status, code]).toEqual([0, http2.constants.NGHTTP2_REFUSED_STREAM]);
+  await expect.poll(() => ends).toMatchObject([{ status: 0, resetByClient: false }]);
+});

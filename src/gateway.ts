@@ -8,11 +8,13 @@ import { startRevocationListener } from './certs/listener.ts';
 import { openCertificates } from './certs/open.ts';
 import type { Certificates } from './certs/open.ts';
 import type { Config } from './config/schema.ts';
+import type { Logger } from './core/log.ts';
 import type { SessionsView } from './core/sessions-view.ts';
 import { certificateOptions } from './certificate-options.ts';
 import { adminOptions } from './gateway-admin.ts';
 import { meterFor, startDataPlane } from './data-plane.ts';
 import type { MeterRegistry } from './sessions/metrics.ts';
+import { netPlan } from './net/plan.ts';
 import { openLearned } from './learned.ts';
 import { LearnedView } from './policy/learned.ts';
 import { SessionHistory } from './sessions/history.ts';
@@ -68,8 +70,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   try {
     const joint = { ...options, workers, learned, history };
     traffic = workers === 0 ? await localTraffic(joint, certificates, registry) : await startWorkers(joint);
-    // What clients will do first with an emulated certificate: without this, strict ones drop every connection.
-    for (const fault of await certificates.checkDistributionPoints()) log.error({ fault }, 'clients may not be able to fetch the CRL');
+    await tellDistributionFaults(certificates, config, log);
     const inForce = new InForce(options, traffic);
     following = inForce;
     await inForce.follow();
@@ -82,6 +83,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   } catch (caught) {
     await stop();
     throw caught;
+  }
+}
+
+/** What clients will do first with an emulated certificate: without it, strict ones drop every connection. */
+async function tellDistributionFaults(certificates: Certificates, config: Config, log: Logger): Promise<void> {
+  const taken = new Set(netPlan(config.services).takings.flatMap(({ ports }) => ports));
+  for (const { url, text } of await certificates.checkDistributionPoints()) {
+    // A name that leads through the gateway: only its clients' requests pass it, not its own.
+    if (taken.has(Number(new URL(url).port || '80'))) log.warn({ fault: text }, 'the CRL cannot be fetched from here: clients get it only where their requests pass this gateway');
+    else log.error({ fault: text }, 'clients may not be able to fetch the CRL');
   }
 }
 

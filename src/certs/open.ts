@@ -28,6 +28,7 @@ import { createRevocation, paths } from './revocation.ts';
 import { revoke } from './revoke.ts';
 import type { RevokeRequest } from './revoke.ts';
 import { checkDistributionPoints } from './self-check.ts';
+import type { DistributionFault } from './self-check.ts';
 
 /** Files of one further issuer. */
 export interface IssuerFiles {
@@ -75,7 +76,7 @@ export interface Certificates {
   /** Revokes by serial or host name; answers the serials. Other processes follow within `stateCheckMs`. */
   revoke(request: RevokeRequest): Promise<readonly string[]>;
   /** Fetches the own distribution points as a client would; answers what is wrong with each. */
-  checkDistributionPoints(): Promise<readonly string[]>;
+  checkDistributionPoints(): Promise<readonly DistributionFault[]>;
   close(): Promise<void>;
 }
 

@@ -10,13 +10,20 @@ import { readCrl } from './crl.ts';
 /** A CRL of ours is a few hundred octets; with revokedMax serials a few MiB. */
 const bodyBytesMax = 16 * 1024 * 1024;
 
-/** One line for each distribution point that does not work; empty when all do. */
-export async function checkDistributionPoints(signers: readonly Signer[], timeoutMs: number): Promise<readonly string[]> {
+/** A distribution point that does not work from here. */
+export interface DistributionFault {
+  readonly url: string;
+  /** For an operator, on one line. */
+  readonly text: string;
+}
+
+/** One for each distribution point that does not work; empty when all do. */
+export async function checkDistributionPoints(signers: readonly Signer[], timeoutMs: number): Promise<readonly DistributionFault[]> {
   const checks = signers.flatMap(({ issuer, addresses }) => addresses.crl.map(async (url) => {
     const problem = await checkOne(url, issuer, timeoutMs);
-    return problem === null ? null : `distribution point ${url}: ${problem}; clients that check revocation will drop TLS (see issuer.crl.host)`;
+    return problem === null ? null : { url, text: `distribution point ${url}: ${problem}; clients that check revocation will drop TLS (see issuer.crl.host)` };
   }));
-  return (await Promise.all(checks)).filter((line) => line !== null);
+  return (await Promise.all(checks)).filter((fault) => fault !== null);
 }
 
 async function checkOne(url: string, issuer: Issuer, timeoutMs: number): Promise<string | null> {

@@ -151,10 +151,13 @@ export function checkCa({ caFile }: DoctorWants, { ca, nowMs }: DoctorFacts): Ch
 }
 
 /** Clients that check revocation stall or refuse when they cannot fetch it (FACTS-certs 2.3). */
-export function checkCrl({ crlUrls }: DoctorWants, { crl }: DoctorFacts): Check[] {
+export function checkCrl({ crlUrls, plan }: DoctorWants, { crl }: DoctorFacts): Check[] {
+  const taken = new Set(plan.takings.flatMap(({ ports }) => ports));
   if (crlUrls.length === 0) return [warn('crl', 'emulated certificates name no CRL: clients such as Skype for Business refuse them', 'issuer.crl.enabled: true')];
   return crl.map(({ url, fault }) => (fault === null
     ? ok('crl', `${url} answers with a CRL`)
+    : taken.has(Number(new URL(url).port || '80'))
+    ? warn('crl', `${url}: ${fault}, asked from the gateway itself`, 'Clients get it where their requests pass the gateway, whatever the name leads to: fetch it from a client.')
     : fail('crl', `${url}: ${fault}`, 'Start the gateway; check issuer.crl.listen, and that issuer.crl.host leads clients to it.')));
 }
 

@@ -151,9 +151,12 @@ async function refuse(
   if (!facts.verdict.handoff) throw new FlowError(code, problems.join(', '));
   const refusal: Refusal = { code, detail: problems.join(', '), rule: verdict.rule, status: 502 };
   const request: LeafRequest = { ...leafRequest(flow, facts, unlimited), upstreamDer: null, upstreamFingerprint: null, trust: 'trusted' };
-  const client = await acceptClient(flow, deps, facts, request, facts.hello.alpn.includes('http/1.1') ? 'http/1.1' : null, unlimited);
+  const client = await acceptClient(flow, deps, facts, request, refusalNames.find((name) => facts.hello.alpn.includes(name)) ?? null, unlimited);
   return { ...flow, client, upstream: null, depth: flow.depth + 1, insideTls: true, openedAtMs: performance.now(), refusal };
 }
+
+/** What a refusal can be told in, the simpler one first; clients of others are told by what they say. */
+const refusalNames = ['http/1.1', 'h2'];
 
 async function answerClient(flow: Flow, deps: Deps, facts: TlsFacts, upstream: UpstreamTls, trust: 'trusted' | 'untrusted'): Promise<Flow> {
   const der = upstream.certificate.raw;

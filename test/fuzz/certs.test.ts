@@ -1,8 +1,8 @@
 // Hostile input to src/certs: server certificates, OCSP requests, revocation paths, CRLs. Whatever comes, the answer is a value, a FlowError with
 // a code, or a bounded HTTP answer; never another exception, never a hang. The seed of a failing run is in the message.
 
-import { X509Certificate, generateKeyPairSync } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { X509Certificate, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -191,8 +191,26 @@ describe('hostile certificates by hand', () => {
     expect(performance.now() - begun).toBeLessThan(500);
   });
 
-  it('a large key costs nothing: only names are taken', async () => {
-    const large = generateKeyPairSync('rsa', { modulusLength: 4096 });
-    expect(await emulate(request(issueServer(root, { names: ['a.example'], keyPair: large }).der))).toBeInstanceOf(Buffer);
+  it('a key of 8192 bits costs nothing: only names are taken', async () => {
+    const privateKey = createPrivateKey(await readFile(join(import.meta.dirname, '../data/keys/rsa8192.pem')));
+    const { der: bytes } = issueServer(root, { names: ['a.example'], keyPair: { privateKey, publicKey: createPublicKey(privateKey) } });
+    const begun = performance.now();
+    expect(await emulate(request(bytes))).toBeInstanceOf(Buffer);
+    expect(judge({ leaf: new X509Certificate(bytes) }, null, { host: 'a.example', ip: null }, Date.now())).toEqual([]);
+    expect(performance.now() - begun).toBeLessThan(500);
+  });
+
+  it('of ten thousand names the leaf carries the one that was asked for, and only if it is among them', async () => {
+    const { der: bytes } = issueServer(root, { names: ['a.example', ...Array.from({ length: 9_999 }, (_, at) => at.toString(36))] });
+    const leaf = await emulate(request(bytes));
+    expect(leaf instanceof FlowError ? leaf : new X509Certificate(leaf).subjectAltName).toBe('DNS:a.example');
+    expect(await emulate(request(bytes, { host: 'b.example' }))).toMatchObject({ code: 'MINT_FAILED' });
+  });
+
+  it('more than upstreamCertBytesMax is not looked into', async () => {
+    const { der: bytes } = issueServer(root, { names: ['a.example', ...Array.from({ length: 10_000 }, (_, at) => `n${at}.example`)] });
+    expect(bytes.length).toBeGreaterThan(limitsWith().upstreamCertBytesMax);
+    expect(await emulate(request(bytes))).toMatchObject({ code: 'MINT_FAILED' });
+    expect(judge({ leaf: new X509Certificate(bytes) }, null, { host: 'a.example', ip: null }, Date.now())).toEqual(['invalid']);
   });
 });

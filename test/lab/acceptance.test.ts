@@ -71,6 +71,27 @@ labFile('acceptance', async ({ lab, certificates }) => {
     });
   });
 
+  describe('two distribution points, the first of them dead, and no OCSP', () => {
+    const at = gatewayFor(file, { mode: 'redirect', issuer: { leafKey: 'ec', ocsp: { enabled: false } }, crl: { host: [`${network.gatewayToClient.v4}:9`, `${network.gatewayToClient.v4}:${revocationPort}`] } });
+    const site = (): Site => ({ file, gateway: at.gateway, rootPem: readFileSync(at.gateway.caFile, 'utf8'), kind: 'root' });
+
+    it.each([java, chromium])('$title finds the second, and accepts', async (client) => {
+      const { arrived, asked, words } = await sent(client, site());
+      expect(arrived, words).toBe(true);
+      expect(asked).toBeGreaterThan(0);
+    });
+
+    describe('after ca revoke --keep', () => {
+      beforeAll(() => revokeKept(site()));
+
+      it.each([java, chromium])('$title finds the second, and refuses', async (client) => {
+        const { arrived, words } = await sent(client, site());
+        expect(words).toMatch(client.revoked);
+        expect(arrived).toBe(false);
+      });
+    });
+  });
+
   describe.each<[LeafKey, IssuerKind, Mode]>([['ec', 'root', 'redirect'], ['rsa', 'intermediate', 'tproxy']])('without a staple (%s leaf, %s issuer)', (leafKey, kind, mode) => {
     const at = siteBehind(kind, leafKey, mode, { staple: false });
     const asking = [gnutls, java, chromium, firefox];

@@ -93,9 +93,23 @@ labFile('revocation', async ({ lab, certificates }) => {
       expect(await at.gateway.metric('crl_requests_total')).toBeGreaterThan(0);
     });
 
+    it('the gateway says at its start that it cannot fetch that itself, and who can', () => {
+      expect(at.gateway.program.output()).toMatch(/"level":40[^\n]*clients get it only where their requests pass this gateway/);
+      expect(at.gateway.program.output()).not.toContain('clients may not be able to fetch');
+    });
+
     it('the leaf names that host', async () => {
       const text = await file.lab.client.mustRun(['openssl', 'x509', '-in', await leafFile(at.gateway.caFile), '-noout', '-ext', 'crlDistributionPoints']);
       expect(text).toContain(`http://${address('crl').name}/ssl/crl/`);
+    });
+  });
+
+  describe.each([['an address where nobody listens', `${network.gatewayToClient.v4}:9999`, true], ['the right one', `${network.gatewayToClient.v4}:9080`, false]])('a distribution point at %s', (_label, host, isWrong) => {
+    const at = gatewayFor(file, { mode: 'redirect', crl: { host } });
+
+    it(`is fetched at the start, and ${isWrong ? 'complained of loudly' : 'nothing is said'}`, () => {
+      const complaint = new RegExp(`"level":50[^\\n]*distribution point http://${host}/[^\\n]*clients may not be able to fetch the CRL`);
+      expect(complaint.test(at.gateway.program.output())).toBe(isWrong);
     });
   });
 });

@@ -94,7 +94,7 @@ describe('openCertificates', () => {
 
   it('finds what is wrong with its own distribution point', async () => {
     const { certificates } = await openBench({ issuer: { crl: { enabled: true, hosts: ['127.0.0.1:9'], days: 30 } } });
-    expect((await certificates.checkDistributionPoints()).join()).toMatch(/http:\/\/127\.0\.0\.1:9\/.*cannot be fetched/);
+    expect((await certificates.checkDistributionPoints()).map(({ text }) => text).join()).toMatch(/http:\/\/127\.0\.0\.1:9\/.*cannot be fetched/);
   });
 });
 

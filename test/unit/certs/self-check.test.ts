@@ -33,8 +33,9 @@ describe('checkDistributionPoints', () => {
     const lines = await checkDistributionPoints([{ issuer, addresses: { crl: urls, ocsp: [], caIssuers: [] }, leafKey: 'auto' }], 300);
     expect(lines).toHaveLength(4);
     for (const [at, words] of ['cannot be fetched', 'status 404', 'not a CRL', 'cannot be fetched'].entries()) {
-      expect(lines[at]).toContain(words);
-      expect(lines[at]).toContain(urls[at]);
+      expect(lines[at]?.text).toContain(words);
+      expect(lines[at]?.text).toContain(urls[at]);
+      expect(lines[at]?.url).toBe(urls[at]);
     }
   });
 });

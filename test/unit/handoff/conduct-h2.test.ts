@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createSecureServer } from 'node:http2';
+import { connect as connectH2, createSecureServer } from 'node:http2';
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -51,6 +51,20 @@ async function stubborn(port: number): Promise<TLSSocket> {
   client.resume();
   return client;
 }
+
+test('a client that offers h2 alone is told in h2 why its server is refused', async () => {
+  const at = await gateway(await origin(issueServer(null, { names: ['site.test'] })));
+  const session = connectH2(`https://site.test:${String(at.port)}`, { host: '127.0.0.1', servername: 'site.test', ca: world.caPem });
+  session.on('error', () => {});
+  const stream = session.request({ ':path': '/', accept: 'application/json' });
+  const [headers] = await once(stream, 'response');
+  let body = '';
+  for await (const chunk of stream) body += String(chunk);
+  expect(headers[':status']).toBe(502);
+  expect(body).toContain('UPSTREAM_CERT_SELF_SIGNED');
+  session.destroy();
+  expect(await at.ended()).toMatchObject({ action: 'deny', error: 'UPSTREAM_CERT_SELF_SIGNED', tls: { client: { alpn: 'h2' } } });
+});
 
 describe('a client that never closes its connection does not hold the flow', () => {
   test.each([['asked nothing', preface], ['was answered', Buffer.concat([preface, get])]])('when it is idle and %s', async (_name, bytes) => {

@@ -35,6 +35,11 @@ test('a good gateway is all right, check by check', () => {
   ]);
 });
 
+test('a CRL on a port that the gateway takes is for clients to fetch', () => {
+  const url = 'http://crl.example:443/ssl/crl/issuer_CA.crl';
+  expect(checks({ crlUrls: [url] }, { crl: [{ url, fault: 'ENOTFOUND' }] }).find(({ name }) => name === 'crl')).toMatchObject({ state: 'warn', mend: expect.stringMatching(/from a client/) as unknown });
+});
+
 test('servers that were asked for are judged by what their certificates name', () => {
   const shown = { server: 'a:443', fault: null, issuer: 'CN=Some CA', namesCrl: false, namesOcsp: false };
   const judged = checks({}, { servers: [{ ...shown, namesCrl: true }, { ...shown, namesOcsp: true }, shown, { ...shown, fault: 'ECONNREFUSED' }] }).filter(({ name }) => name === 'server');

@@ -2,6 +2,7 @@
 // container apart; it never interprets the key or the certificates, which node:crypto then does.
 
 import { X509Certificate, createPrivateKey } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import forge from 'node-forge';
 import { readInside, tags } from './asn1.ts';
 import { IssuerError } from './issuer-error.ts';
@@ -26,10 +27,19 @@ export function openPkcs12(bytes: Buffer, password: string): Pkcs12Content {
   const [key, another] = keys;
   if (key === undefined) throw new IssuerError('the PKCS#12 file holds no private key');
   if (another !== undefined) throw new IssuerError('the PKCS#12 file holds more than one private key');
-  const privateKey = createPrivateKey({ key, format: 'der', type: 'pkcs8' });
-  const own = certificates.find((der) => new X509Certificate(der).checkPrivateKey(privateKey));
+  const { privateKey, readable } = read(key, certificates);
+  const own = readable.find((certificate) => certificate.checkPrivateKey(privateKey));
   if (own === undefined) throw new IssuerError('the PKCS#12 file holds no certificate for its key');
-  return { keyPem: privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(), chain: chainFrom(own, certificates) };
+  return { keyPem: privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(), chain: chainFrom(own, readable) };
+}
+
+/** What OpenSSL makes of the parts: forge only took them out. */
+function read(key: Buffer, certificates: readonly Buffer[]): { readonly privateKey: KeyObject; readonly readable: readonly X509Certificate[] } {
+  try {
+    return { privateKey: createPrivateKey({ key, format: 'der', type: 'pkcs8' }), readable: certificates.map((der) => new X509Certificate(der)) };
+  } catch (error) {
+    throw new IssuerError('the PKCS#12 file is damaged: its key or a certificate cannot be read', { cause: error });
+  }
 }
 
 function open(bytes: Buffer, password: string): forge.pkcs12.Pkcs12Pfx {
@@ -69,13 +79,13 @@ function certificateDer(bag: forge.pkcs12.Bag): Buffer {
   return Buffer.from(forge.asn1.toDer(certificate).getBytes(), 'latin1');
 }
 
-function chainFrom(own: Buffer, certificates: readonly Buffer[]): Buffer[] {
+function chainFrom(own: X509Certificate, certificates: readonly X509Certificate[]): Buffer[] {
   const chain = [own];
-  for (let below = new X509Certificate(own); chain.length <= certificates.length;) {
-    const above = certificates.find((der) => !chain.includes(der) && below.checkIssued(new X509Certificate(der)));
+  for (let below = own; chain.length <= certificates.length;) {
+    const above = certificates.find((one) => !chain.some((held) => held.raw.equals(one.raw)) && below.checkIssued(one));
     if (above === undefined) break;
     chain.push(above);
-    below = new X509Certificate(above);
+    below = above;
   }
-  return chain;
+  return chain.map(({ raw }) => raw);
 }

@@ -3,9 +3,11 @@ import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { IssuerError } from '../../../src/certs/issuer-error.ts';
 import { openPkcs12 } from '../../../src/certs/pkcs12.ts';
 import { makeIntermediate, makeRoot } from '../../support/certs.ts';
 import type { TestCert } from '../../support/certs.ts';
+import { generator, mutate } from '../../support/mutate.ts';
 import { temporaryFolder } from './helpers.ts';
 
 const roots = { ec: makeRoot('EC root'), rsa: makeRoot('RSA root', { key: 'rsa' }) };
@@ -50,4 +52,23 @@ it('says what is wrong with other files', async () => {
   execFileSync('openssl', ['pkcs12', '-export', '-nokeys', '-in', join(folder, 'c'), '-out', join(folder, 'p'), '-passout', 'pass:x'], { stdio: 'pipe' });
   const bytes = await readFile(join(folder, 'p'));
   expect(() => openPkcs12(bytes, 'x')).toThrow(/no private key/);
+});
+
+it.each(['ec', 'rsa'] as const)('damaged files are told in one line, an %s key in them as well', async (key) => {
+  const plain = await packed(roots[key], [], '-keypbe', 'NONE', '-certpbe', 'NONE', '-nomac');
+  // With the header whole, so that the damage gets further in.
+  const [head, rest] = [plain.subarray(0, 40), plain.subarray(40)];
+  const random = generator(7);
+  const ends = new Set<string>();
+  for (let round = 0; round < 1_500; round += 1) {
+    try {
+      openPkcs12(Buffer.concat([head, mutate(rest, random)]), 'sécret');
+      ends.add('opened');
+    } catch (error) {
+      expect(error).toBeInstanceOf(IssuerError);
+      ends.add(error instanceof Error ? error.message : '');
+    }
+  }
+  expect(ends.size).toBeGreaterThan(2);
+  for (const end of ends) expect(end).not.toContain('\n');
 });

@@ -1,11 +1,12 @@
 // What clients that insist on revocation see: the CRL of the emulated certificate, fetched from the gateway's own listener or in-band from
 // a host name the gateway answers for, and OCSP, asked and stapled. OpenSSL judges, never the gateway.
 
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { RunResult } from '../support/program.ts';
-import { modes } from './support/config.ts';
+import { makeRoot } from '../support/certs.ts';
+import { labConfig, modes } from './support/config.ts';
 import { address, network } from './support/names.ts';
 import { startNginx } from './support/peers/nginx.ts';
 import { gatewayFor, labFile } from './support/suite.ts';
@@ -110,6 +111,31 @@ labFile('revocation', async ({ lab, certificates }) => {
     it(`is fetched at the start, and ${isWrong ? 'complained of loudly' : 'nothing is said'}`, () => {
       const complaint = new RegExp(`"level":50[^\\n]*distribution point http://${host}/[^\\n]*clients may not be able to fetch the CRL`);
       expect(complaint.test(at.gateway.program.output())).toBe(isWrong);
+    });
+  });
+
+  describe('several issuers, chosen by rule', () => {
+    const other = makeRoot('Another keyring', { key: 'rsa' });
+    const files = (name: string): string => join(file.lab.gateway.folder, `keyring${name}`);
+    const at = gatewayFor(file, {
+      mode: 'redirect',
+      whole(certificates, state) {
+        const locked = String(other.privateKey.export({ format: 'pem', type: 'pkcs8', cipher: 'aes-256-cbc', passphrase: 'open sesame' }));
+        for (const [name, content] of [['.pem', other.certPem], ['.key', locked], ['.word', 'open sesame\n']] as const) writeFileSync(files(name), content, { mode: 0o600 });
+        const ssl = [{ name: 'another', when: { sni: address('tls12').name }, then: 'intercept' as const, issuer: 'another' }, { name: 'all', then: 'intercept' as const }];
+        return { ...labConfig(certificates, state, { mode: 'redirect', policy: { ssl } }), issuers: { another: { cert: files('.pem'), key: files('.key'), passphraseFile: files('.word') } } };
+      },
+    });
+
+    it.each([['https', 'Sallyport CA'], ['tls12', 'Another keyring']] as const)('%s: by %s, whose own CRL and OCSP responder openssl believes', async (server, issuer) => {
+      const { name } = address(server);
+      const ca = join(file.lab.client.folder, 'keyring.pem');
+      writeFileSync(ca, server === 'tls12' ? other.certPem : readFileSync(at.gateway.caFile));
+      const command = ['openssl', 's_client', '-connect', `${name}:443`, '-servername', name, '-verify_hostname', name, '-CAfile', ca, '-verify_return_error', '-crl_check', '-crl_download', '-status'];
+      const { code, stdout } = await file.lab.client.run(command, { input: 'Q\n' });
+      expect([code, stdout.includes('Verify return code: 0 (ok)')]).toEqual([0, true]);
+      expect(stdout).toMatch(new RegExp(`i:.*CN = ${issuer}`));
+      expect(stdout).toContain('Cert Status: good');
     });
   });
 });

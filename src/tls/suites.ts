@@ -54,8 +54,9 @@ export function suitesToAccept(
 ): Pick<SecureContextOptions, 'ciphers' | 'honorCipherOrder' | 'secureOptions'> {
   // Key transport needs an RSA key: an EC key that an operator insists on can do no less than class 2.
   const suites = strongest === 3 ? null : strongest === 1 && key === 'rsa' ? keyTransportNames : [...forwardSecretNames, ...keyTransportNames];
-  if (isOld(minVersion)) return { ciphers: suites === null ? everything : `${suites.join(':')}:@SECLEVEL=0` };
-  return { ciphers: suites?.join(':') ?? quickFirst, honorCipherOrder: true, secureOptions: constants.SSL_OP_PRIORITIZE_CHACHA };
+  // Renegotiation is for nobody: a client would have us work for one packet of its own as often as it likes.
+  if (isOld(minVersion)) return { ciphers: suites === null ? everything : `${suites.join(':')}:@SECLEVEL=0`, secureOptions: constants.SSL_OP_NO_RENEGOTIATION };
+  return { ciphers: suites?.join(':') ?? quickFirst, honorCipherOrder: true, secureOptions: constants.SSL_OP_PRIORITIZE_CHACHA | constants.SSL_OP_NO_RENEGOTIATION };
 }
 
 const keyTransportNames = ['AES128-GCM-SHA256', 'AES256-GCM-SHA384', 'AES128-SHA256', 'AES256-SHA256', 'AES128-SHA', 'AES256-SHA'];

@@ -75,6 +75,22 @@ test.each(['TLSv1.2', 'TLSv1.3'] as const)('openssl, which does not trust the CA
   if (client.exitCode === null) await once(client, 'exit');
 });
 
+test.each(['TLSv1.2', 'TLSv1'] as const)('renegotiation is refused (%s as the lowest version)', async (minVersion) => {
+  const server = createServer({ allowHalfOpen: true });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const client = spawn('openssl', ['s_client', '-connect', `127.0.0.1:${String(portOf(server))}`, '-tls1_2'], { stdio: ['pipe', 'pipe', 'pipe'] });
+  let said = '';
+  client.stderr.on('data', (chunk: Buffer) => { said += String(chunk); });
+  const [raw] = await once(server, 'connection') as [Socket];
+  const socket = await acceptTls(raw, ec, { alpn: null, minVersion, limits });
+  client.stdin.write('R\n');
+  await expect.poll(() => said).toMatch(/RENEGOTIATING[^]*no renegotiation/);
+  client.kill();
+  if (client.exitCode === null && client.signalCode === null) await once(client, 'exit');
+  server.close();
+  socket.destroy();
+});
+
 test('a client below the minimum: NO_COMMON_TLS', async () => {
   const { far } = await accepted(ec, { minVersion: 'TLSv1.3' }, { maxVersion: 'TLSv1.2' });
   await expect(far).rejects.toMatchObject({ code: 'NO_COMMON_TLS' });

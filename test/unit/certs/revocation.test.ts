@@ -26,6 +26,11 @@ describe('hosts', () => {
   });
 });
 
+it('ports are those that distribution points name, else 80', async () => {
+  const { certificates: { revocation } } = await openBench({ issuer: { crl: { enabled: true, hosts: ['a.test', 'b.test:81', '[2001:db8::1]', '[2001:db8::2]:82'], days: 30 } } });
+  expect([...(revocation.ports ?? [])]).toEqual([80, 81, 82]);
+});
+
 describe('answers', () => {
   it('the CRL under its key id and the old name, with headers that caches obey', async () => {
     const { certificates: { revocation, issuerInfo }, counts, clock } = await openBench();

@@ -77,7 +77,7 @@ export async function measureCurve(site: Site, effort: Effort, say: (line: strin
 
 async function withSallyport<Result>(site: Site, effort: Effort, run: (instance: Instance) => Promise<Result>): Promise<Result> {
   // All sessions here come from three addresses, where a network has thousands.
-  const most = Math.max(...effort.curveSessions) + 1;
+  const most = Math.max(1_000, ...effort.curveSessions) + 1;
   const instance = await sallyport({ limits: { sessionsPerClientMax: most } }).start(site, { profile: null });
   try {
     await site.redirectTo(instance.port);

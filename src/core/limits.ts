@@ -67,7 +67,7 @@ export const limitTable = {
   ticketLifetimeMs: ms(2 * hour, 0, 7 * day, 'How long a client may resume.'),
 
   // Certificates
-  identitiesMax: count(10_000, 1, 1_000_000, 'Emulated certificates held; about 4 KiB each.'),
+  identitiesMax: count(10_000, 1, 1_000_000, 'Emulated certificates held; about 55 KiB each, with what TLS keeps for it.'),
   mintQueueMax: count(1_000, 1, 100_000, 'Certificates waiting to be made; beyond it flows fail with MINT_QUEUE_FULL.'),
   mirroredSanBytesMax: bytes(16 * kiB, 1 * kiB, 1 * miB, 'Subject alternative names copied from a server; above it the leaf carries only the name asked for.'),
   upstreamCertBytesMax: bytes(64 * kiB, 4 * kiB, 1 * miB, 'A server certificate that is looked into; larger ones count as invalid.'),

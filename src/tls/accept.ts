@@ -116,19 +116,31 @@ function identityOf(leaf: Leaf, options: AcceptOptions): Identity {
     sessionTimeout: Math.round(options.limits.ticketLifetimeMs / 1000),
     ...suitesToAccept(minVersion, strongest, leaf.key),
   });
-  const identity = { context, stapler: leaf.staple() === null ? null : staplerOf(leaf) };
+  const staple = leaf.staple();
+  // Only whether there are staples counts here; one that cannot be made is met when a client asks for it.
+  if (staple !== null && !Buffer.isBuffer(staple)) staple.catch(() => {});
+  const identity = { context, stapler: staple === null ? null : staplerOf(leaf) };
   byVersion.set(versions, identity);
   return identity;
 }
 
-/** Node asks for staples only through the events of a tls.Server; this one never listens. */
+/**
+ * Node 24 asks for staples only through the events of a tls.Server. A server of its own for each leaf would cost a second secure context (30 of 84 KiB
+ * for each name): a leaf gets an heir of one server that never listens, which differs from it in what it answers to that event.
+ */
 function staplerOf(leaf: Leaf): Server {
-  const server = createServer();
-  server.on('OCSPRequest', (_certificate: Buffer, _issuer: Buffer, answer: (error: Error | null, response: Buffer | null) => void) => {
+  const asked = (_certificate: Buffer, _issuer: Buffer, answer: (error: Error | null, response: Buffer | null) => void): void => {
     const staple = leaf.staple();
     if (staple === null || Buffer.isBuffer(staple)) answer(null, staple);
     // A handshake without a staple is better than none: the leaf names the responder and the CRL as well.
     else void staple.then((response) => answer(null, response), () => answer(null, null));
-  });
-  return server;
+  };
+  staplers ??= createServer().on('OCSPRequest', () => { /* Its heirs answer; Node only counts who listens. */ });
+  const emit = (event: string, ...details: Parameters<typeof asked>): boolean => {
+    if (event === 'OCSPRequest') asked(...details);
+    return event === 'OCSPRequest';
+  };
+  return Object.create(staplers, { emit: { value: emit } }) as Server;
 }
+
+let staplers: Server | null = null;

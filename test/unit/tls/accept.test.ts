@@ -127,6 +127,17 @@ test('a staple is sent to clients that ask for one', async () => {
   await far;
 });
 
+test('each leaf has its own staple, also when handshakes go on at once, and a staple that fails or is late stops none', async () => {
+  const staples = [Buffer.from('300302010b', 'hex'), Buffer.from('300302010c', 'hex'), Buffer.from('300302010d', 'hex')];
+  const answers: Leaf['staple'][] = [() => staples[0] ?? null, () => new Promise((resolve) => setTimeout(() => resolve(staples[1] ?? Buffer.alloc(0)), 30)), () => Promise.reject(new Error('none to be had')), () => staples[2] ?? null];
+  const responses = await Promise.all(answers.map(async (staple) => {
+    const { near, far } = await accepted(leafOf(issueServer(root, { names: ['site.test'], key: 'ec' }), 'ec', staple), {}, { requestOCSP: true });
+    const [[response]] = await Promise.all([once(near, 'OCSPResponse') as Promise<[Buffer | null]>, far]);
+    return response;
+  }));
+  expect(responses).toEqual([staples[0], staples[1], null, staples[2]]);
+});
+
 test('a session of one gateway process is resumed with the same ticket keys', async () => {
   const first = await accepted(ec, {}, { maxVersion: 'TLSv1.2' });
   await Promise.all([first.far, first.secure]);

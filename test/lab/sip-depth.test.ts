@@ -2,12 +2,13 @@
 // plain SIP on a tunnel service, and what phones do when a rule refuses a request: linphonec goes on, a signed association ignores us.
 // Idle registrations are held while the rest goes on (test/soak holds them for longer).
 
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { limitsWith } from '../../src/core/limits.ts';
 import { SipFramer } from '../../src/sip/framer.ts';
+import type { Program } from '../support/program.ts';
 import type { Torture, TortureEnd } from './peers/sip-torture.ts';
 import { startCapture, type CapturedConnection } from './support/capture.ts';
 import { whileHeld, type Hold } from './support/held.ts';
@@ -17,6 +18,7 @@ import { sipAccount, startKamailio } from './support/peers/kamailio.ts';
 import { Linphone } from './support/peers/linphone.ts';
 import { LyncServer, lyncUser } from './support/peers/lync.ts';
 import { runSipe, type SipeOptions } from './support/peers/sipe.ts';
+import { startServers, talk, type SmallServers } from './support/peers/small.ts';
 import { runSippCalls, startPlainSippServer, startSippServer, successfulCalls } from './support/peers/sipp.ts';
 import { sippLoad } from './support/sipp-load.ts';
 import { gatewayFor, labFile } from './support/suite.ts';
@@ -25,10 +27,17 @@ const load = { callsPerSecond: 200, seconds: 60 } as const;
 const hold: Hold = { count: 50, holdMs: 180_000, pingMs: 20_000 };
 const sipIdleMs = 60_000;
 
+/** MS-SIPCOMP section 4.1, and the server's consent. */
+const negotiation = `NEGOTIATE sip:10.77.2.30:443 SIP/2.0\r\n${negotiating()}`;
+const agreed = `SIP/2.0 200 OK\r\n${negotiating()}`;
+let kamailio: Program;
+let compressing: SmallServers;
+
 labFile('SIP in depth', async ({ lab, certificates }) => {
-  await startKamailio(lab.server, certificates.server);
+  kamailio = await startKamailio(lab.server, certificates.server);
   await startSippServer(lab.server, certificates.server);
   await startPlainSippServer(lab.server);
+  compressing = await startServers(lab.server, [{ name: 'compressing', host: address('echo').v4, port: 443, kind: 'answers', text: agreed, ...certificates.server }]);
 }, (file) => {
   it('the RFC messages, each with an OPTIONS behind it: Kamailio never frames differently from us', async () => {
     const data = join(import.meta.dirname, '../data');
@@ -74,6 +83,20 @@ labFile('SIP in depth', async ({ lab, certificates }) => {
 
       sippLoad(file, at, load);
 
+      it('after a successful NEGOTIATE (MS-SIPCOMP) everything passes unread, and both ends hash the same bytes', async () => {
+        const known = (await compressing.records('compressing', 0)).length;
+        // What is compressed may look like anything, requests and faults of framing included.
+        const compressed = Buffer.concat([randomBytes(30_000), Buffer.from('REGISTER sip:x SIP/2.0\r\nContent-Length: -1\r\n\r\n'), randomBytes(30_000)]);
+        const { result, sessions } = await at.gateway.during(() => talk(file.lab.client, {
+          host: address('echo').v4, port: 443, tls: { caFile: at.gateway.caFile, name: address('echo').name },
+          say: [{ text: negotiation }, { hex: compressed.toString('hex'), afterBytes: agreed.length }], untilBytes: agreed.length + compressed.length,
+        }), { filter: `destination=${address('echo').v4}` });
+        expect(result.receivedText.startsWith(agreed)).toBe(true);
+        expect((await compressing.records('compressing', known + 1)).at(-1)).toMatchObject({ received: result.sent, sent: result.received });
+        expect(sessions).toMatchObject([{ protocol: 'sips', error: null, details: { sip: { methods: { NEGOTIATE: 1 }, statuses: { 200: 1 }, opaque: 'compressed (MS-SIPCOMP)' } } }]);
+        expect(Object.keys(sessions[0]?.details.sip?.methods ?? {})).toEqual(['NEGOTIATE']);
+      });
+
       it('plain SIP on a tunnel service is sip, and both ends see the same bytes', async () => {
         const { v4 } = address('plain');
         const near = await startCapture(file.lab.client, 'lan', `tcp port 5061 and host ${v4}`);
@@ -90,7 +113,9 @@ labFile('SIP in depth', async ({ lab, certificates }) => {
     const at = gatewayFor(file, {
       mode: 'redirect',
       policy: { sip: [
-        { name: 'no-calls', when: { method: ['INVITE'], agent: ['*inphone*'] }, then: 'deny' },
+        { name: 'not-bob', when: { method: ['INVITE'], to: ['sip:bob@*'], agent: ['*inphone*'] }, then: 'deny' },
+        { name: 'not-carol', when: { method: ['INVITE'], to: ['sip:carol@*'] }, then: 'deny', status: 488 },
+        { name: 'not-dave', when: { method: ['INVITE'], to: ['sip:dave@*'] }, then: 'deny', status: 503 },
         { name: 'no-relays', when: { method: ['SERVICE'], agent: ['*Sipe*'] }, then: 'deny', status: 488 },
         { name: 'not-mallory', when: { method: ['REGISTER'], from: ['sip:mallory@lab.test'] }, then: 'deny' },
       ] },
@@ -102,20 +127,40 @@ labFile('SIP in depth', async ({ lab, certificates }) => {
     afterAll(() => lync.stop());
     const sipe = (account: string): SipeOptions => ({ account, authentication: 'tls-dsk', caFolder: at.gateway.caFolder, staySeconds: 1 });
 
-    it('linphonec is told, and its connection stays usable', async () => {
+    it('linphonec is told with 403, 488 and 503, and its connection stays usable', async () => {
+      const told = { bob: '403 Forbidden', carol: '488 Not Acceptable Here', dave: '503 Service Unavailable' };
+      const calls = (): string[] => kamailio.output().match(/lab: (?:INVITE|ACK) .*/g) ?? [];
+      const before = calls().length;
       const { sessions } = await at.gateway.during(async () => {
         const phone = await Linphone.start(file.lab.client, { server: address('sip'), port: 443, caFile: at.gateway.caFile });
         expect(await phone.outcome()).toBe('registered');
-        await phone.ask(`call sip:bob@${address('sip').name}`, /forbidden|declined|error|failed/i);
-        await at.gateway.waitForSession('protocol=sips & state=active', ({ details }) => details.sip?.denied !== undefined);
-        await phone.ask(`call sip:bob@${address('sip').name}`, /forbidden|declined|error|failed/i);
+        for (const [index, [user, answer]] of Object.entries(told).entries()) {
+          await phone.ask(`call sip:${user}@${address('sip').name}`, /^.*Call \d+ with \S+ error\.$/m);
+          expect(phone.log()).toContain(`SIP/2.0 ${answer}`);
+          await at.gateway.waitForSession('protocol=sips & state=active', ({ details }) => details.sip?.denied?.requests === index + 1 && details.sip.methods['ACK'] === index + 1);
+        }
         await phone.quit();
       });
-      // One connection for all of it: registered, refused twice, unregistered.
+      // One connection for all of it: registered, refused three times, unregistered.
       expect(sessions).toMatchObject([{
         protocol: 'sips', error: null,
-        details: { sip: { methods: { REGISTER: 3, INVITE: 2 }, denied: { requests: 2, rule: 'sip/no-calls' }, dialogs: [], registrations: [{ state: 'removed' }] } },
+        details: { sip: { methods: { REGISTER: 3, INVITE: 3, ACK: 3 }, denied: { requests: 3, rule: 'sip/not-dave' }, dialogs: [], registrations: [{ state: 'removed' }] } },
       }]);
+      // Neither the requests nor their ACKs reached the server.
+      expect(calls()).toHaveLength(before);
+    });
+
+    it('compression is refused (488), and the client goes on without it', async () => {
+      const known = (await compressing.records('compressing', 0)).length;
+      const next = 'OPTIONS sip:echo.lab.test SIP/2.0\r\nVia: SIP/2.0/TLS 10.77.1.2:2616;branch=z9hG4bK7\r\nFrom: <sip:a@lab.test>;tag=1\r\nTo: <sip:echo.lab.test>\r\nCall-ID: next\r\nCSeq: 2 OPTIONS\r\nContent-Length: 0\r\n\r\n';
+      const { result, sessions } = await at.gateway.during(() => talk(file.lab.client, {
+        host: address('echo').v4, port: 443, tls: { caFile: at.gateway.caFile, name: address('echo').name }, say: [{ text: negotiation }, { text: next, afterBytes: 1 }, { text: '', afterBytes: 800 }], timeoutMs: 3_000,
+      }), { filter: `destination=${address('echo').v4}` });
+      expect(result.receivedText).toMatch(/^SIP\/2\.0 488 Not Acceptable Here\r\n/);
+      // The server saw the OPTIONS alone, and took it for what it answers.
+      expect(result.receivedText.endsWith(agreed)).toBe(true);
+      expect((await compressing.records('compressing', known + 1)).at(-1)).toMatchObject({ received: { bytes: next.length } });
+      expect(sessions).toMatchObject([{ protocol: 'sips', details: { sip: { denied: { requests: 1, rule: 'no compression past sip rules' }, opaque: null } } }]);
     });
 
     it('a signed association does not take our word: pidgin-sipe ignores the refusal, and its connection goes on', async () => {
@@ -157,4 +202,11 @@ function framedEnd(message: Buffer): TortureEnd {
 function digest({ fromOpener, fromTarget }: CapturedConnection): readonly (number | string)[] {
   const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
   return [fromOpener.length, sha256(fromOpener), fromTarget.length, sha256(fromTarget)];
+}
+
+function negotiating(): string {
+  return [
+    'Via: SIP/2.0/TLS 10.77.1.2:2616;branch=z9hG4bK6', 'CSeq: 1 NEGOTIATE', 'Call-ID: 8d8b20f87c9c4221a732f3a70f57e9b8', 'From: <sip:10.77.1.2:2616>;tag=984721fb', 'To: <sip:10.77.2.30:443>;tag=1',
+    'Compression: LZ77-8K', 'Max-Forwards: 0', 'Content-Length: 0', '\r\n',
+  ].join('\r\n');
 }

@@ -4,12 +4,12 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Session } from '../../src/core/session.ts';
-import type { RunResult } from '../support/program.ts';
+import type { Program, RunResult } from '../support/program.ts';
 import type { Proxy } from './peers/turn-client.ts';
 import { openServices } from './support/explicit.ts';
 import { labRules } from './support/config.ts';
 import { address, network } from './support/names.ts';
-import { allReturned, datagrams, runTurnClient, startCoturn } from './support/peers/coturn.ts';
+import { allReturned, datagrams, runTurnClient, servedCounts, startCoturn } from './support/peers/coturn.ts';
 import { MsTurnPeer, runMsTurnClient, runNice, runSsltcpClient, SsltcpServer } from './support/peers/ms-turn.ts';
 import { greeting, startNginx } from './support/peers/nginx.ts';
 import { startSmallServers, talk, type SmallServers } from './support/peers/small.ts';
@@ -26,12 +26,13 @@ const ways: readonly { readonly way: string; readonly port: number; readonly ser
 /** coturn answers a FIN with a reset, and its client resets what it no longer needs, with or without a gateway. */
 const anyReset = expect.toBeOneOf([null, 'RESET_BY_CLIENT', 'RESET_BY_UPSTREAM']);
 const legacy = address('optional-tls12');
+let coturn: Program;
 let small: SmallServers;
 let ssltcp: SsltcpServer;
 
 labFile('TURN in depth', async ({ lab, certificates }) => {
   const { certFile, keyFile } = certificates.server;
-  await startCoturn(lab.server, certificates.server);
+  coturn = await startCoturn(lab.server, certificates.server);
   await startNginx(lab.server, certificates);
   small = await startSmallServers(lab.server, certificates.server);
   ssltcp = await SsltcpServer.start(lab.server, [443, 3478]);
@@ -98,8 +99,9 @@ labFile('TURN in depth', async ({ lab, certificates }) => {
       });
     });
 
-    it.each([[true, false], [true, true], [false, false], [false, true]])('coturn\'s client (TLS %s, Send indications %s): every message is counted', async (tls, send) => {
+    it.each([[true, false], [true, true], [false, false], [false, true]])('coturn and its client (TLS %s, Send indications %s): they and the observer count the same messages', async (tls, send) => {
       const protocol = tls ? 'turns' : 'turn';
+      const from = coturn.output().length;
       const { result, sessions } = await at.gateway.during(() => runTurnClient(file.lab.client, { tls, send, messages: 10 }), { filter: `protocol=${protocol}`, count: 2 });
       expect(allReturned(result)).toBe(true);
       const { sent, received } = datagrams(result);
@@ -111,6 +113,10 @@ labFile('TURN in depth', async ({ lab, certificates }) => {
         expect(total(({ details }) => details.turn?.dataFrames.toUpstream)).toBe(sent);
         expect(total(({ details }) => details.turn?.dataFrames.toClient)).toBe(received);
       }
+      const served = await servedCounts(coturn, from, 2);
+      expect([served.toPeers, served.fromPeers]).toEqual([sent, received]);
+      // Messages of both directions, data included.
+      expect(total(({ details }) => Object.values(details.turn?.messages ?? {}).reduce((sum, count) => sum + count, 0))).toBe(served.fromClients + served.toClients);
       for (const session of sessions) expect(session).toMatchObject({ protocol, error: anyReset, details: { turn: { allocations: [{ realm: 'lab.test', user: 'turner', result: expect.toBeOneOf(['allocated', 'freed']) }], opaque: null } } });
     });
 

@@ -10,6 +10,7 @@ import { createServer as createTlsServer, TLSSocket } from 'node:tls';
 
 export type ServerKind =
   | 'echo' // sends back what comes
+  | 'answers' // answers the first bytes with its text, then sends back what comes
   | 'banner' // speaks first, then answers each line with `250 line`
   | 'silent' // accepts and never sends a byte
   | 'refuses-tls' // answers any first bytes in plain text and closes
@@ -23,7 +24,7 @@ export interface ServerSpec {
   readonly host: string;
   readonly port: number;
   readonly kind: ServerKind;
-  /** `banner`: what it says first. */
+  /** `banner`: what it says first. `answers`: its answer. */
   readonly text?: string;
   /** Set both for TLS. */
   readonly certFile?: string;
@@ -77,7 +78,11 @@ function serve(spec: ServerSpec, socket: Socket): void {
   socket.on('data', (chunk: Buffer) => {
     received.update(chunk);
     receivedBytes += chunk.length;
+    const isFirst = receivedBytes === chunk.length;
     switch (spec.kind) {
+      case 'answers':
+        send(isFirst ? Buffer.from(spec.text ?? '', 'latin1') : chunk);
+        break;
       case 'echo':
         if (!send(chunk)) {
           socket.pause();

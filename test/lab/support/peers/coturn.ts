@@ -35,6 +35,23 @@ export function runTurnClient(host: Host, options: { readonly tls: boolean; read
   ], { timeoutMs: 60_000 });
 }
 
+/** What the server says it received and sent, of clients' messages and of peers' datagrams. */
+export interface ServedCounts {
+  readonly fromClients: number;
+  readonly toClients: number;
+  readonly fromPeers: number;
+  readonly toPeers: number;
+}
+
+/** Sums what the server's log, from `from` on, says of sessions that have ended; waits until there are `count`. */
+export async function servedCounts(coturn: Program, from: number, count: number): Promise<ServedCounts> {
+  const usages = (kind: RegExp): [number, number][] => [...coturn.output().slice(from).matchAll(kind)].map(([, received, sent]) => [Number(received), Number(sent)]);
+  const [ofClients, ofPeers] = [/: usage: .* rp=(\d+), .* sp=(\d+),/g, /: peer usage: .* rp=(\d+), .* sp=(\d+),/g];
+  await coturn.waitUntil(() => usages(ofPeers).length >= count, `tell of ${count} sessions`);
+  const sum = (kind: RegExp, column: 0 | 1): number => usages(kind).reduce((total, usage) => total + usage[column], 0);
+  return { fromClients: sum(ofClients, 0), toClients: sum(ofClients, 1), fromPeers: sum(ofPeers, 0), toPeers: sum(ofPeers, 1) };
+}
+
 /** What it says it sent and received over all its allocations. */
 export function datagrams({ stdout }: RunResult): { readonly sent: number; readonly received: number } {
   const last = [...stdout.matchAll(/tot_send_msgs=(\d+), tot_recv_msgs=(\d+)/g)].at(-1);

@@ -1,7 +1,7 @@
 // linphonec, a SIP phone that refuses bad certificates (mbedTLS), without sound or screen: registers over TLS and says what came of it.
 // It prefers IPv6 wherever the name has such an address.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Program } from '../../../support/program.ts';
 import type { Host } from '../host.ts';
@@ -22,9 +22,11 @@ const askMs = 100;
 
 export class Linphone {
   readonly #program: Program;
+  readonly #logFile: string;
 
-  private constructor(program: Program) {
+  private constructor(program: Program, logFile: string) {
     this.#program = program;
+    this.#logFile = logFile;
   }
 
   static async start(host: Host, options: LinphoneOptions): Promise<Linphone> {
@@ -33,7 +35,13 @@ export class Linphone {
     mkdirSync(join(home, '.local/share/linphone'), { recursive: true });
     const file = join(home, 'linphonerc');
     writeFileSync(file, configuration(options));
-    return new Linphone(await host.spawn(`linphonec-${count}`, ['linphonec', '-c', file], { input: true, env: { HOME: home }, cwd: home }));
+    const logFile = join(home, 'log');
+    return new Linphone(await host.spawn(`linphonec-${count}`, ['linphonec', '-d', '6', '-l', logFile, '-c', file], { input: true, env: { HOME: home }, cwd: home }), logFile);
+  }
+
+  /** What it logs, all SIP messages included. */
+  log(): string {
+    return readFileSync(this.#logFile, 'utf8');
   }
 
   /** How the registration went, within `waitMs`; throws with its output when it says nothing. */

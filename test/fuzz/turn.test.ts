@@ -24,7 +24,15 @@ const rfcStream = Buffer.concat([
   encodeMessage({ dialect: 'rfc', type: 0x0016, attributes: [{ type: 0x0013, value: Buffer.alloc(21, 0x80) }, { type: 0x0012, value: Buffer.from('0001abcd01020304', 'hex') }] }),
   encodeMessage({ dialect: 'rfc', type: 0x0109, attributes: [] }), Buffer.from('40010000', 'hex'),
 ]);
+/** Two sessions on one connection (MS-TURN 2.2.3): a login each, an active destination, a Send and media. */
+const multiplexedStream = Buffer.concat([1, 2, 1, 2].flatMap((session, index) => {
+  const peer = { type: 0x0011, value: Buffer.from(`0001c350c000020${session}`, 'hex') };
+  const messages = index < 2 ? [{ type: 0x0003, attributes: [{ type: 0x0006, value: Buffer.from('user') }] }] : [{ type: 0x0006, attributes: [peer] }, { type: 0x0004, attributes: [peer, { type: 0x0013, value: Buffer.alloc(13, 0x80) }] }];
+  const bodies = [...messages.map((message) => encodeMessage({ dialect: 'ms', ...message })), Buffer.alloc(20, 0x80)];
+  return bodies.map((body) => Buffer.concat([Buffer.from([0xff, 0x10, (body.length + 8) >> 8, (body.length + 8) & 0xff]), Buffer.alloc(8, session), body]));
+}));
 const corpus: readonly Buffer[] = [
+  multiplexedStream, multiplexedStream,
   ...captureSections().flatMap((section) => [streamOf(section, 'client'), streamOf(section, 'server')]), rfcStream, Buffer.concat([ssltcpClientHello.fixed, Buffer.from('0014', 'hex'), rfcStream]),
   Buffer.from('ff10000c010203040506070880000001', 'hex'),
 ];

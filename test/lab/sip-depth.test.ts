@@ -132,7 +132,7 @@ labFile('SIP in depth', async ({ lab, certificates }) => {
       const calls = (): string[] => kamailio.output().match(/lab: (?:INVITE|ACK) .*/g) ?? [];
       const before = calls().length;
       const { sessions } = await at.gateway.during(async () => {
-        const phone = await Linphone.start(file.lab.client, { server: address('sip'), port: 443, caFile: at.gateway.caFile });
+        const phone = await Linphone.start(file.lab.client, { server: address('sip'), port: 443, caFile: at.gateway.caFile, logs: true });
         expect(await phone.outcome()).toBe('registered');
         for (const [index, [user, answer]] of Object.entries(told).entries()) {
           await phone.ask(`call sip:${user}@${address('sip').name}`, /^.*Call \d+ with \S+ error\.$/m);

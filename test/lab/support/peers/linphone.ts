@@ -13,6 +13,8 @@ export interface LinphoneOptions {
   readonly port: number;
   /** The only root that it trusts. */
   readonly caFile: string;
+  /** Logs to a file of its own in place of standard output, see `log`. */
+  readonly logs?: boolean;
 }
 
 export type LinphoneOutcome = 'registered' | 'certificate refused' | 'failed';
@@ -36,10 +38,10 @@ export class Linphone {
     const file = join(home, 'linphonerc');
     writeFileSync(file, configuration(options));
     const logFile = join(home, 'log');
-    return new Linphone(await host.spawn(`linphonec-${count}`, ['linphonec', '-d', '6', '-l', logFile, '-c', file], { input: true, env: { HOME: home }, cwd: home }), logFile);
+    return new Linphone(await host.spawn(`linphonec-${count}`, ['linphonec', ...(options.logs === true ? ['-d', '6', '-l', logFile] : []), '-c', file], { input: true, env: { HOME: home }, cwd: home }), logFile);
   }
 
-  /** What it logs, all SIP messages included. */
+  /** What it logs, all SIP messages included; only with `logs`. */
   log(): string {
     return readFileSync(this.#logFile, 'utf8');
   }

@@ -23,6 +23,7 @@ import { Admission } from './listener/admission.ts';
 import type { SharedPool } from './listener/admission.ts';
 import { ProxySenders } from './listener/proxy-protocol.ts';
 import { socksEntry } from './listener/socks.ts';
+import { UserMap } from './listener/user-map.ts';
 import { Users } from './listener/users.ts';
 import type { LearnedView } from './policy/learned.ts';
 import { openAccessLog, openRequestLog } from './sessions/access-log.ts';
@@ -185,6 +186,7 @@ function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admis
     table,
     admission,
     destination: destinationOf(service, parts),
+    ...(service.userMap === null ? {} : { users: new UserMap({ file: service.userMap, limits, log: parts.log, clock: Date.now }) }),
     ...(service.proxyProtocol.length === 0 ? {} : { proxySenders: new ProxySenders(service.proxyProtocol) }),
     deps: {
       limits, meter, policy: parts.policy, log: parts.log, trust: parts.trust, serviceType: service.type,

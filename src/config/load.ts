@@ -146,7 +146,7 @@ function resolveFiles(config: Config, configFile: string): Config {
     admin: { ...admin, tokenFile: fromState(admin.tokenFile) },
     issuer: { ...issuer, cert: fromState(issuer.cert), key: fromState(issuer.key), ...passphraseOf(issuer) },
     issuers: Object.fromEntries(Object.entries(config.issuers).map(([name, files]) => [name, { cert: fromConfig(files.cert), key: fromConfig(files.key), ...passphraseOf(files) }])),
-    services: config.services.map((service) => ({ ...service, auth: service.auth === null ? null : { ...service.auth, users: fromConfig(service.auth.users) } })),
+    services: config.services.map((service) => ({ ...service, userMap: service.userMap === null ? null : fromConfig(service.userMap), auth: service.auth === null ? null : { ...service.auth, users: fromConfig(service.auth.users) } })),
     upstream: {
       ...upstream,
       ca: upstream.ca === 'system' || upstream.ca === 'none' ? upstream.ca : fromConfig(upstream.ca),

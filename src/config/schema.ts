@@ -51,6 +51,7 @@ const serviceSchema = z
       })
       .optional()
       .describe('http-explicit and socks: who may use the service. Absent: anyone who reaches it.'),
+    userMap: fileName.optional().describe('File of users by address for services without auth, `ADDRESS-OR-NETWORK NAME` a line, relative to the config file: `user` in rules and sessions. The longest prefix counts; read again when it changes.'),
     via: z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/, 'expected a word such as a host name').optional().describe('http-explicit only: name put into Via of plain requests and their responses (RFC 9110 section 7.6.3). Absent: no Via.'),
     limits: limitOverrides.optional().transform((overrides) => present(overrides ?? {})).describe('Limits of this service, over the top-level ones.'),
     clientTls: clientTls.default({}).describe('TLS towards clients of this service; an ssl rule\'s goes first. Default minVersion TLSv1.2.'),
@@ -72,6 +73,7 @@ const serviceSchema = z
     if (service.to !== undefined && service.acquire !== undefined) fault('acquire', 'a service with `to` has a fixed server: leave one of the two out');
     if (service.source === 'client' && (explicit || service.to !== undefined)) fault('source', 'only a transparent service (acquire: redirect or tproxy) can dial from its clients\' addresses');
     if (service.auth !== undefined && !explicit) fault('auth', `clients of a ${service.type} service cannot be asked for a password`);
+    if (service.auth !== undefined && service.userMap !== undefined) fault('userMap', 'a service with auth knows its users: leave one of the two out');
     if (service.via !== undefined && service.type !== 'http-explicit') fault('via', 'only an http-explicit service re-issues requests');
     if (service.intercept !== undefined && (explicit || service.to !== undefined)) fault('intercept', 'only transparent services take traffic');
   })
@@ -81,6 +83,7 @@ const serviceSchema = z
     acquire: service.type === 'http-explicit' || service.type === 'socks' || service.to !== undefined ? null : (service.acquire ?? 'redirect'),
     to: service.to ?? null,
     auth: service.auth ?? null,
+    userMap: service.userMap ?? null,
     via: service.via ?? null,
     intercept: service.intercept ?? null,
   }));

@@ -50,6 +50,11 @@ export function shownName(row: DetectedName, insideTls: boolean): ProtocolName {
   return insideTls ? protocolRows[row].overTls : protocolRows[row].plain;
 }
 
+/** Whether detection of a layer has been switched off for every row. */
+export function nothingLookedFor(off: ReadonlySet<ProtocolName>, insideTls: boolean): boolean {
+  return detectedNames.every((row) => off.has(shownName(row, insideTls)));
+}
+
 /**
  * Words of policy and filters and the names each stands for. A name stands for itself, except `https`, which also
  * stands for h2; `https-h1` is HTTP/1 in TLS alone (CONTRACT "Protocol names").

@@ -6,7 +6,7 @@ import type { ErrorCode } from '../core/errors.ts';
 import type { EntryDeps, Flow, Handled } from '../core/flow.ts';
 import type { Session } from '../core/session.ts';
 import type { ConnectionVerdict, DetectSwitches, SslVerdict } from '../core/verdicts.ts';
-import { detectedNames, protocolRows, shownName } from '../core/protocols.ts';
+import { nothingLookedFor, protocolRows, shownName } from '../core/protocols.ts';
 import type { DetectedName, ProtocolName } from '../core/protocols.ts';
 import { relay } from '../core/relay.ts';
 import { endGently } from '../http/closing.ts';
@@ -167,7 +167,7 @@ async function tunnelTls(flow: Flow, deps: ConductDeps, because: ErrorCode | nul
 async function protocolRound(round: Round, deps: ConductDeps, found: Detection): Promise<Round | 'done'> {
   const { flow, switches } = round;
   const { session } = flow;
-  const looked = round.handoff && !allOff(round);
+  const looked = round.handoff && !nothingLookedFor(round.switches.off, flow.insideTls);
   const name: ProtocolName = found.row !== null ? shownName(found.row, flow.insideTls) : looked ? 'unknown' : 'undetected';
   named(session, deps, name);
   session.chain.push(name);
@@ -257,10 +257,6 @@ async function keepShut(flow: Flow, deps: ConductDeps, { action, rule }: Connect
 
 function answered(flow: Flow): boolean {
   return flow.raw.bytesWritten > flow.repliedBytes;
-}
-
-function allOff({ flow, switches }: Round): boolean {
-  return detectedNames.every((row) => switches.off.has(shownName(row, flow.insideTls)));
 }
 
 function named(session: Session, deps: ConductDeps, name: ProtocolName): void {

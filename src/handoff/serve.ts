@@ -11,6 +11,7 @@ import { resetSocket } from '../core/reset.ts';
 import { endGently } from '../http/closing.ts';
 import type { Admission } from '../listener/admission.ts';
 import { originalDestination } from '../listener/original-dst.ts';
+import type { UserMap } from '../listener/user-map.ts';
 import type { ProxySenders } from '../listener/proxy-protocol.ts';
 import { takeProxyHeader } from '../listener/proxy-protocol.ts';
 import type { ProxyHeader } from '../listener/proxy-protocol-wire.ts';
@@ -26,6 +27,8 @@ export interface Service {
   readonly table: SessionTable;
   /** How the destination is known: from the kernel, fixed, or said by the client in the entry protocol. */
   readonly destination: 'redirect' | 'tproxy' | Destination | Entry;
+  /** Who sits at an address, where the config says; absent: nobody is known. */
+  readonly users?: Pick<UserMap, 'userOf'>;
   /** Who begins connections with a PROXY protocol header; absent: nobody. */
   readonly proxySenders?: ProxySenders;
 }
@@ -93,7 +96,7 @@ export async function serve(raw: Socket, service: Service): Promise<void> {
   const told = header instanceof FlowError ? null : header;
   const client = told?.source ?? peer;
   const refusal = broken ?? refused(service, await service.admission.admit(client.ip));
-  const session = service.table.open({ service: service.name, client, destination: destinationOf(raw, service, told) }, live);
+  const session = service.table.open({ service: service.name, client, destination: destinationOf(raw, service, told), user: service.users?.userOf(client.ip) ?? null }, live);
   lives.set(session, live);
   if (refusal !== null) {
     end(raw, session, service, refusal);

@@ -1,6 +1,7 @@
 // The explicit HTTP proxy's entry: plain requests are forward.ts's; CONNECT is answered here, only once the destination is reached.
 // What is inside the tunnel is for detection, not for this file.
 
+import { entryRefusal } from '../core/entry-verdict.ts';
 import { FlowError, toFlowError } from '../core/errors.ts';
 import type { Entry, EntryDeps, Flow, Refusal } from '../core/flow.ts';
 import { endGently } from './closing.ts';
@@ -33,12 +34,8 @@ async function openTunnel(flow: Flow, deps: EntryDeps, asked: ConnectRequest): P
     raw.write(established);
     return await serveRevocation(flow, deps);
   }
-  const verdict = deps.policy.connection(session);
-  if (verdict.action === 'deny') {
-    session.action = 'deny';
-    session.rule = verdict.rule;
-    return await refuse(flow, deps, asked, new FlowError('CONNECTION_DENIED'));
-  }
+  const refusal = entryRefusal(session, deps);
+  if (refusal !== null) return await refuse(flow, deps, asked, refusal);
   try {
     await deps.dialEarly(session);
   } catch (caught) {

@@ -2,6 +2,7 @@
 // It answers success only once the destination is reached. Wire parsing is in socks-wire.ts.
 
 import type { Socket } from 'node:net';
+import { entryRefusal } from '../core/entry-verdict.ts';
 import { errorTable, FlowError, toFlowError } from '../core/errors.ts';
 import type { Entry, EntryDeps, Flow } from '../core/flow.ts';
 import { answerSocks4, answerSocks5, chooseMethod, passwordAnswer, readSocks } from './socks-wire.ts';
@@ -20,7 +21,8 @@ export function socksEntry(check: PasswordCheck, serveRevocation: ServeRevocatio
       flow.session.chain.push('socks');
       const request = await converse(flow, deps, check);
       const { session, raw } = flow;
-      session.user = request.user;
+      // What a client of SOCKS 4 calls itself is proven by nothing: rules must not go by it.
+      if (check !== null) session.user = request.user;
       session.destination.host = request.host;
       session.destination.ip = request.ip;
       session.destination.port = request.port;
@@ -31,12 +33,8 @@ export function socksEntry(check: PasswordCheck, serveRevocation: ServeRevocatio
         raw.write(granted);
         return await serveRevocation(flow, deps);
       }
-      const verdict = deps.policy.connection(session);
-      if (verdict.action === 'deny') {
-        session.action = 'deny';
-        session.rule = verdict.rule;
-        return await refuse(raw, request, new FlowError('CONNECTION_DENIED'));
-      }
+      const refusal = entryRefusal(session, deps);
+      if (refusal !== null) return await refuse(raw, request, refusal);
       try {
         if (!revocation) await deps.dialEarly(session);
       } catch (caught) {

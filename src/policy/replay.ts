@@ -3,7 +3,7 @@
 
 import { tunnelOnErrorAllowed } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
-import { detectedNames, shownName } from '../core/protocols.ts';
+import { nothingLookedFor } from '../core/protocols.ts';
 import type { ProtocolName } from '../core/protocols.ts';
 import type { Action } from '../core/session.ts';
 import type { DetectSwitches, Policy, SslVerdict } from '../core/verdicts.ts';
@@ -69,7 +69,7 @@ class Walk {
     if (verdict.action !== 'allow') return { fate: verdict.action, rule };
     if (outer === null || outer === 'undetected') {
       // Nobody has looked: with every look switched off nobody would now either.
-      if (!allOff(verdict.detect, false)) return { fate: 'unseen', rule };
+      if (!nothingLookedFor(verdict.detect.off, false)) return { fate: 'unseen', rule };
       return this.#protocol('undetected', 'none', verdict.tunnelOnError);
     }
     if (outer === 'tls') return verdict.detect.off.has('tls') ? this.#protocol('undetected', 'none', verdict.tunnelOnError) : this.#ssl();
@@ -117,7 +117,7 @@ class Walk {
     const { inner } = this.#flow;
     if (!verdict.handoff) return this.#withRule(this.#protocol('undetected', 'intercepted', verdict.tunnelOnError), rule);
     // Never opened, or never looked into: the verdict holds, what the protocol stage would say of it is not known.
-    if (inner === null || inner === 'undetected') return allOff(verdict.detect, true) ? this.#withRule(this.#protocol('undetected', 'intercepted', verdict.tunnelOnError), rule) : { fate: 'intercept', rule };
+    if (inner === null || inner === 'undetected') return nothingLookedFor(verdict.detect.off, true) ? this.#withRule(this.#protocol('undetected', 'intercepted', verdict.tunnelOnError), rule) : { fate: 'intercept', rule };
     return this.#withRule(this.#protocol(seenAs(inner, verdict.detect, true), 'intercepted', verdict.tunnelOnError), rule);
   }
 
@@ -148,10 +148,6 @@ function turns(verdict: SslVerdict, code: ErrorCode): boolean {
 }
 
 function seenAs(name: ProtocolName, detect: DetectSwitches, insideTls: boolean): ProtocolName {
-  if (allOff(detect, insideTls)) return 'undetected';
+  if (nothingLookedFor(detect.off, insideTls)) return 'undetected';
   return detect.off.has(name) ? 'unknown' : name;
-}
-
-function allOff({ off }: DetectSwitches, insideTls: boolean): boolean {
-  return detectedNames.every((row) => off.has(shownName(row, insideTls)));
 }

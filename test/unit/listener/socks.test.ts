@@ -39,7 +39,8 @@ async function entered(choices: Choices = {}): Promise<Entered> {
   const session = { chain: [], destination: { ip: null, port: 0, host: null }, user: null, action: null, rule: null } as unknown as Session;
   const deps = {
     limits: limitsWith({ socksMs: 300 }),
-    policy: { connection: () => ({ action: choices.deny === true ? 'deny' : 'allow', rule: 'connection/1' }) },
+    policy: { connection: () => ({ action: choices.deny === true ? 'deny' : 'allow', rule: 'connection/1', detect: { off: new Set(), on: new Set() } }) },
+    meter: { add() {}, set() {}, observe() {} },
     revocation: { isHost: (host: string) => host === choices.revocationHost },
     dialEarly: (dialled: Session) => {
       dials.push(dialled);
@@ -87,6 +88,13 @@ describe.each([
     expect(typeof await outcome).toBe('object');
     expect((await readAll(flow.raw)).toString()).toBe('all');
   });
+});
+
+test('what a client of SOCKS 4 calls itself makes no user', async () => {
+  const { near, session, outcome } = await entered();
+  near.write(hex('04 01 01bb c0000201 726f6f7400'));
+  expect(typeof await outcome).toBe('object');
+  expect(session.user).toBeNull();
 });
 
 describe('user and password', () => {

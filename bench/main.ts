@@ -23,7 +23,7 @@ import { makeSite } from './site.ts';
 import { targetTable } from './targets.ts';
 
 const full: Effort = {
-  rounds: 5, handshakes: 600, warmUpHandshakes: 1_000, freshWarmUpHandshakes: 400, loadSeconds: 3, bulkMiB: 256, heldSessions: 1_000, firstVisits: 50,
+  rounds: 5, handshakes: 500, warmUpHandshakes: 1_000, freshWarmUpHandshakes: 300, loadSeconds: 3, bulkMiB: 256, heldSessions: 1_000, firstVisits: 50,
   workersConnections: 1_000, idleSessions: 5_000, idleSeconds: 6, curveNames: [100, 1_000, 10_000], curveSessions: [100, 1_000, 5_000, 9_000],
 };
 const smoke: Effort = {

@@ -56,7 +56,7 @@ export const resumed: Bench = {
   ...resuming,
   contestants: [
     { peer: sallyport() }, { peer: sallyport({ variant: 'full pair' }), work: full },
-    ...[sslsplit(), squid(), mitmproxy(), mockttp, haproxy(origins.resuming, { resumes: true })].map(plain),
+    ...[sslsplit(), squid(), mitmproxy(), haproxy(origins.resuming, { resumes: true })].map(plain),
   ],
 };
 

@@ -123,9 +123,8 @@ function extensions(context: EmulateContext, alternatives: Buffer | null, subjec
     authorityKeyId(issuer.keyId),
   ];
   if (alternatives !== null) list.push(extension(oids.subjectAltName, subjectIsEmpty, raw(alternatives)));
-  if (addresses.crl.length > 0) {
-    list.push(extension(oids.crlDistributionPoints, false, sequence(...addresses.crl.map((address) => sequence(tagged(0, tagged(0, uri(address))))))));
-  }
+  // One point with all addresses: they are ways to the same list (RFC 5280 section 4.2.1.13). Of several points Java gives up at the first dead one.
+  if (addresses.crl.length > 0) list.push(extension(oids.crlDistributionPoints, false, sequence(sequence(tagged(0, tagged(0, ...addresses.crl.map(uri)))))));
   const access = [
     ...addresses.ocsp.map((address) => sequence(oid(oids.ocsp), uri(address))),
     ...addresses.caIssuers.map((address) => sequence(oid(oids.caIssuers), uri(address))),

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { readInside, tags } from '../../../src/certs/asn1.ts';
 import type { Issuer } from '../../../src/certs/authority.ts';
 import { draftLeaf, leafPublicKey, signLeaf } from '../../../src/certs/emulate.ts';
 import type { EmulateContext } from '../../../src/certs/emulate.ts';
@@ -74,10 +75,11 @@ describe('what every leaf states', () => {
     expect(keys.ec.keyId).not.toEqual(issuer.keyId);
   });
 
-  it('distribution points, one for each address, OCSP and CA issuer; none when there are no addresses', async () => {
+  it('one distribution point with all addresses, OCSP and CA issuer; none when there are no addresses', async () => {
     const { x509, parts } = await leafOf({ names: ['a.example'] });
     const points = parts.extensions.get(oids.crlDistributionPoints)?.value ?? Buffer.alloc(0);
     for (const url of addresses.crl) expect(points.includes(url)).toBe(true);
+    expect(readInside(points, tags.sequence, 8)).toHaveLength(1);
     expect(x509.infoAccess).toBe('OCSP - URI:http://one.test/ocsp\nCA Issuers - URI:http://one.test/ca.crt');
     const bare = (await leafOf({ names: ['a.example'] }, {}, { addresses: { crl: [], ocsp: [], caIssuers: [] } })).parts;
     expect(bare.extensions.has(oids.crlDistributionPoints)).toBe(false);

@@ -62,6 +62,8 @@ export interface Recorder {
   secrets(session: Session): ((line: Buffer) => void) | null;
   /** A layer is about to be handed on or relayed: what passes its client's side is recorded where that is wanted. */
   layer(flow: Flow): void;
+  /** Whether this flow's layer is recorded: its bytes must then pass through the socket's stream, not through its handle alone. */
+  watches(flow: Flow): boolean;
 }
 
 /** An HTTP request that has ended, as the request log tells it. */

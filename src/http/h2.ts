@@ -4,6 +4,7 @@
 import { constants, performServerHandshake } from 'node:http2';
 import type { ClientHttp2Session, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { FlowError, toFlowError } from '../core/errors.ts';
 import type { Deps, Flow, Handled, Refusal } from '../core/flow.ts';
 import type { HttpDetails } from '../core/session.ts';
@@ -16,6 +17,7 @@ import { calm, openUpstream, serverOptions, sessionError, startReading } from '.
 import { bridgeStream, refuseStream } from './h2-stream.ts';
 import { judgeRequest } from './judge.ts';
 import { Rate } from './rate.ts';
+import { seenSocket } from './seen-socket.ts';
 
 /** Runs HTTP/2 on a flow until both sessions have ended; dials where nothing was dialled. Rejects with FlowError. */
 export async function exchangeHttp2(flow: Flow, deps: Deps): Promise<Handled> {
@@ -44,7 +46,7 @@ export async function refuseHttp2(flow: Flow, deps: Deps, refusal: Refusal): Pro
   if (flow.client.destroyed || !flow.client.writable) return;
   await calm(flow.client);
   if (flow.client.destroyed) return;
-  const session = performServerHandshake(flow.client, serverOptions(deps, false));
+  const session = performServerHandshake(clientStream(flow, deps), serverOptions(deps, false));
   startReading(flow.client);
   await new Promise<void>((resolve) => {
     // A client that asks nothing is not waited for longer than for first bytes; one that was answered leaves, or is left.
@@ -64,6 +66,11 @@ export async function refuseHttp2(flow: Flow, deps: Deps, refusal: Refusal): Pro
     });
   });
   flow.client.destroy();
+}
+
+/** The client's side for a session to take over; where it is recorded, by way of its stream. */
+function clientStream(flow: Flow, deps: Deps): Duplex {
+  return deps.recorder?.watches(flow) === true ? seenSocket(flow.client) : flow.client;
 }
 
 class Http2 {
@@ -96,7 +103,7 @@ class Http2 {
     this.#settings = new Rate(limits.http2SettingsPerSecondMax);
     this.#hasPolicy = deps.policy.has('http');
     this.#offered = upstream.remoteSettings.enableConnectProtocol === true;
-    this.#server = performServerHandshake(flow.client, serverOptions(deps, this.#offered));
+    this.#server = performServerHandshake(clientStream(flow, deps), serverOptions(deps, this.#offered));
     startReading(flow.client);
   }
 

@@ -108,6 +108,10 @@ export class CaptureRecorder implements Recorder {
     });
   }
 
+  watches(flow: Flow): boolean {
+    return this.#running?.recorded.has(flow.client) === true;
+  }
+
   /** Begins a capture in place of the one before it. Rejects when no folder is set, the filter is wrong or the files cannot be made. */
   async start({ filter, durationMs, name }: CaptureOrder): Promise<void> {
     const { folder, worker, limits, meter, log } = this.#options;
@@ -194,7 +198,7 @@ class Recording {
     this.#watch(client);
   }
 
-  /** Node 24: every byte read goes through `push`, every byte written through `_write` or `_writev` of the socket itself. node:http2 takes the handle: it is not seen. */
+  /** Node 24: every byte read goes through `push`, every byte written through `_write` or `_writev` of the socket itself. What takes the handle (node:http2) asks `watches` and stays with the stream. */
   #watch(client: Socket | TLSSocket): void {
     const push = client.push.bind(client);
     const write = client._write.bind(client);

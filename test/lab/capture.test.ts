@@ -92,6 +92,22 @@ labFile('capture', async ({ lab, certificates }) => {
       expect((await read('tcp.flags.syn == 1 && frame.comment', ['frame.comment'])).join('\n')).toMatch(/session w\d-\w+, sips \(sips in tls\), server sip\.lab\.test 10\.77|fd77[^]*port 443/);
     });
 
+    it('HTTP/2 comes out as it was spoken: heads, bodies and resets of every stream', async () => {
+      const { client } = file.lab;
+      const { caFile } = at.gateway;
+      await order('POST', { filter: 'protocol=h2' });
+      for (const path of ['/', '/not-there']) expect((await curl(client, { server: 'https', caFile, http: '2', path, more: ['-A', 'the-h2-capture'] })).facts.version).toBe('2');
+      while ((await at.gateway.sessions('state=active')).length > 0) await new Promise((resolve) => setTimeout(resolve, 100));
+      expect(JSON.parse((await order('DELETE')).body)).toMatchObject({ sessions: 2, dropped: 0 });
+      const requests = await read('http2.headers.user_agent == "the-h2-capture"', ['http2.headers.path']);
+      expect(requests.join('\n')).toMatch(/^\/\n\/not-there/m);
+      const answers = (await read('http2.headers.status', ['http2.headers.status'])).join('\n');
+      expect(answers).toMatch(/200/);
+      expect(answers).toMatch(/404/);
+      expect((await read('http2.data.data', ['http2.data.data'])).join('')).toContain(Buffer.from(greeting('https')).toString('hex'));
+      expect(await read('tcp.analysis.flags || _ws.malformed', ['frame.number', 'tcp.analysis.flags'])).toEqual([]);
+    });
+
     it('HTTP and what is not known come out byte by byte; files are private, bounded in size and number', async () => {
       const { client } = file.lab;
       const { caFile } = at.gateway;

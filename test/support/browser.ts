@@ -9,8 +9,8 @@ import type { BrowserContext, Page } from 'playwright-core';
 import { cleanEnvironment, mustRun } from './program.ts';
 
 export interface BrowserOptions {
-  /** Network namespace in which it runs. */
-  readonly namespace: string;
+  /** Network namespace in which it runs; null: none of its own. */
+  readonly namespace: string | null;
   /** Its profile and home are made below this folder. */
   readonly folder: string;
   readonly colorScheme?: 'light' | 'dark';
@@ -38,13 +38,16 @@ const flags = [
 /** Longest a step may take: machines that run tests are slow and shared. */
 const stepMs = 20_000;
 
+/** Where Debian puts it. */
+export const chromiumPath = '/usr/bin/chromium';
+
 /** Starts it with a fresh profile. Rejects when Chromium does not start. */
 export async function openBrowser({ namespace, folder, colorScheme = 'light', width = 1200, height = 760, roots = [], pac }: BrowserOptions): Promise<Browser> {
   const home = mkdtempSync(join(folder, 'browser-'));
   if (roots.length > 0) await trust(home, roots);
   // playwright talks to it over file descriptors, which pass through `ip netns exec`.
   const starter = join(home, 'chromium');
-  writeFileSync(starter, `#!/bin/sh\nexec ip netns exec ${namespace} /usr/bin/chromium "$@"\n`);
+  writeFileSync(starter, `#!/bin/sh\nexec ${namespace === null ? '' : `ip netns exec ${namespace} `}${chromiumPath} "$@"\n`);
   chmodSync(starter, 0o755);
   const context = await chromium.launchPersistentContext(join(home, 'profile'), {
     executablePath: starter, args: pac === undefined ? flags : [...flags, `--proxy-pac-url=${pac}`], env: { ...cleanEnvironment(home) }, colorScheme, viewport: { width, height }, timeout: stepMs, chromiumSandbox: false,

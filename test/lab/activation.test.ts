@@ -16,8 +16,8 @@ import { applyRules, removeRules, repository, sallyport } from './support/rules.
 import { labFile } from './support/suite.ts';
 
 const manager = join(import.meta.dirname, 'peers/socket-manager.py');
-/** Runs as root without the one capability that a transparent listener of one's own needs. */
-const withoutNetAdmin = ['setpriv', '--bounding-set=-net_admin', '--inh-caps=-net_admin'];
+/** Runs as root without the capabilities of which a transparent listener of one's own needs one. */
+const withoutNetAdmin = ['setpriv', '--bounding-set=-net_admin,-net_raw', '--inh-caps=-net_admin,-net_raw'];
 
 labFile('socket activation', async ({ lab, certificates }) => {
   await startNginx(lab.server, certificates);

@@ -33,6 +33,7 @@ export const limitTable = {
   detectMs: ms(5 * second, 50, 5 * minute, 'Longest wait for first bytes that tell a protocol, counted from the first byte.'),
   detectSilenceMs: ms(10 * second, 50, 10 * minute, 'Longest wait for a first byte from either side before the flow counts as unknown.'),
   detectRaceMs: ms(300, 0, 1 * minute, 'Silence after which the upstream is dialled so that a server that speaks first is heard.'),
+  fingerprintsMax: count(256, 1, 100_000, 'ClientHellos whose JA3 and JA4 are remembered; about 1 KiB each.'),
   depthMax: count(4, 1, 16, 'Layers of TLS and proxies inside each other; deeper nesting is relayed unparsed.'),
   pseudoHelloMs: ms(10 * second, 100, 5 * minute, 'Wait for a server\'s answer to a hello that may be MS-TURN pseudo-TLS.'),
 
@@ -68,6 +69,7 @@ export const limitTable = {
 
   // Certificates
   identitiesMax: count(10_000, 1, 1_000_000, 'Emulated certificates held; about 55 KiB each, with what TLS keeps for it.'),
+  judgedMax: count(10_000, 0, 1_000_000, 'Server certificates found faultless that are remembered with the name asked for; about 0.3 KiB each. Dates and revocation are looked at each time.'),
   mintQueueMax: count(1_000, 1, 100_000, 'Certificates waiting to be made; beyond it flows fail with MINT_QUEUE_FULL.'),
   mirroredSanBytesMax: bytes(16 * kiB, 1 * kiB, 1 * miB, 'Subject alternative names copied from a server; above it the leaf carries only the name asked for.'),
   upstreamCertBytesMax: bytes(64 * kiB, 4 * kiB, 1 * miB, 'A server certificate that is looked into; larger ones count as invalid.'),
@@ -164,6 +166,7 @@ export const limitTable = {
   streamPollMs: ms(1 * second, 50, 1 * minute, 'How often a live session stream looks for changes.'),
   streamHeartbeatMs: ms(15 * second, 1 * second, 5 * minute, 'A quiet live stream says a word this often, so that proxies keep it open.'),
   adminRequestMs: ms(10 * second, 100, 5 * minute, 'A request to the admin API, from its first byte to its end.'),
+  logBatchMs: ms(100, 0, 10 * second, 'How long a line of the access log or request log waits for others, so that a write to the disk serves many.'),
   accessLogQueueBytesMax: bytes(4 * miB, 4 * kiB, 256 * miB, 'Access log lines, and likewise lines of the request log, waiting for the disk; beyond it they are dropped and counted.'),
   captureFileBytesMax: bytes(64 * miB, 64 * kiB, 16 * 1024 * miB, 'One file of a decrypted capture; the next one is begun then.'),
   captureFilesMax: count(4, 1, 10_000, 'Capture files kept for each process; the oldest is removed.'),

@@ -4,6 +4,7 @@
 import { errorTable, FlowError, toFlowError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import type { EntryDeps, Flow, Handled } from '../core/flow.ts';
+import type { Limits } from '../core/limits.ts';
 import type { Session } from '../core/session.ts';
 import type { ConnectionVerdict, DetectSwitches, SslVerdict } from '../core/verdicts.ts';
 import { nothingLookedFor, protocolRows, shownName } from '../core/protocols.ts';
@@ -12,7 +13,7 @@ import { relay } from '../core/relay.ts';
 import { endGently } from '../http/closing.ts';
 import { isClientHello } from '../tls/client-hello.ts';
 import type { ClientHello } from '../tls/client-hello.ts';
-import { ja3, ja4 } from '../tls/fingerprint.ts';
+import { fingerprints } from '../tls/fingerprint.ts';
 import { openTls } from '../tls/layer.ts';
 import { detect } from './detect.ts';
 import type { Detection } from './detect.ts';
@@ -106,7 +107,7 @@ async function look(round: Round, deps: ConductDeps): Promise<Detection> {
 async function tlsRound(round: Round, deps: ConductDeps, hello: ClientHello): Promise<Round | 'done'> {
   const { flow } = round;
   const { session } = flow;
-  noteHello(session, hello);
+  noteHello(session, hello, deps.limits);
   named(session, deps, 'tls');
   session.chain.push('tls');
   const verdict = deps.policy.ssl(session);
@@ -264,12 +265,13 @@ function named(session: Session, deps: ConductDeps, name: ProtocolName): void {
   deps.protocolChanged(session);
 }
 
-function noteHello(session: Session, hello: ClientHello): void {
+function noteHello(session: Session, hello: ClientHello, { fingerprintsMax }: Limits): void {
   session.sni = hello.sni ?? session.sni;
   session.alpn = hello.alpn;
   if (hello.problem !== null || hello.format !== 'tls') return;
-  session.ja3 = ja3(hello).hash;
-  session.ja4 = ja4(hello);
+  const { ja3, ja4 } = fingerprints(hello, fingerprintsMax);
+  session.ja3 = ja3;
+  session.ja4 = ja4;
 }
 
 function decided(session: Session, deps: ConductDeps, stage: 'connection' | 'ssl' | 'protocol', verdict: { action: string; rule: string }, shown = true): void {

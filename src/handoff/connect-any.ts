@@ -97,7 +97,7 @@ class Attempts {
 function alternating(addresses: readonly string[]): readonly string[] {
   const isV6 = (address: string): boolean => address.includes(':');
   const [first] = addresses;
-  if (first === undefined) return addresses;
+  if (first === undefined || addresses.length === 1) return addresses;
   const same = addresses.filter((address) => isV6(address) === isV6(first));
   const other = addresses.filter((address) => isV6(address) !== isV6(first));
   return Array.from({ length: Math.max(same.length, other.length) }, (_unused, place) => [same[place], other[place]]).flat().filter((address) => address !== undefined);

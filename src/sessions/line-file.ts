@@ -43,6 +43,8 @@ class LineWriter implements LineFile {
   /** The last write failed and may have left half a line. */
   #torn = false;
   #writing: Promise<void> | null = null;
+  /** Ends the wait for more lines; null when none is waited for. */
+  #hurry: (() => void) | null = null;
 
   constructor(options: LineFileOptions, file: FileHandle) {
     this.#options = options;
@@ -57,11 +59,13 @@ class LineWriter implements LineFile {
     }
     this.#waiting.push(line);
     this.#waitingBytes += bytes;
-    this.#writing ??= this.#drain();
+    if (this.#writing === null) this.#writing = this.#drain();
+    else if (this.#waitingBytes > batchCharactersMax) this.#hurry?.();
   }
 
   async reopen(): Promise<void> {
     const next = await open(this.#options.path, 'a', fileMode);
+    this.#hurry?.();
     await this.#writing;
     const old = this.#file;
     this.#file = next;
@@ -69,14 +73,16 @@ class LineWriter implements LineFile {
   }
 
   async close(): Promise<void> {
-    while (this.#writing !== null) await this.#writing;
+    while (this.#writing !== null) {
+      this.#hurry?.();
+      await this.#writing;
+    }
     await this.#file.close();
   }
 
   /** Never rejects: a full disk must not end a flow. */
   async #drain(): Promise<void> {
-    // Lines of sessions that end in the same turn of the event loop go out in one write.
-    await new Promise((resolve) => setImmediate(resolve));
+    await this.#moreLines();
     while (this.#waiting.length > 0) {
       const { lines, bytes } = this.#takeBatch();
       try {
@@ -92,6 +98,19 @@ class LineWriter implements LineFile {
     this.#writing = null;
     if (this.#dropped > 0) this.#options.log.warn({ lines: this.#dropped, path: this.#options.path }, 'log lines were dropped: the disk is too slow or full');
     this.#dropped = 0;
+  }
+
+  /** A write costs as much as a few requests: lines wait for each other, until there is a batch of them or somebody closes. */
+  #moreLines(): Promise<void> {
+    return new Promise((resolve) => {
+      const go = (): void => {
+        clearTimeout(timer);
+        this.#hurry = null;
+        resolve();
+      };
+      const timer = setTimeout(go, this.#options.limits.logBatchMs);
+      this.#hurry = go;
+    });
   }
 
   #takeBatch(): { lines: string[]; bytes: number } {

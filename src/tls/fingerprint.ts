@@ -1,4 +1,4 @@
-// JA3 and JA4 fingerprints of a ClientHello, computed when asked for. They name client software; they prove nothing.
+// JA3 and JA4 fingerprints of a ClientHello, remembered for the hellos of late. They name client software; they prove nothing.
 
 import { hash } from 'node:crypto';
 import { isGrease } from './hello-body.ts';
@@ -27,6 +27,48 @@ export function ja4(hello: ClientHello): string {
   const algorithms = hello.signatureAlgorithms.filter(notGrease).map(hex);
   const tail = algorithms.length === 0 ? sorted.join(',') : `${sorted.join(',')}_${algorithms.join(',')}`;
   return `${head}_${shortHash(ciphers.map(hex).sort().join(','))}_${sorted.length === 0 && algorithms.length === 0 ? noHash : shortHash(tail)}`;
+}
+
+export interface Fingerprints {
+  readonly ja3: string;
+  readonly ja4: string;
+}
+
+interface Known extends Fingerprints {
+  /** What the fingerprints are made of, and no more of the hello. */
+  readonly lists: readonly (readonly (number | string)[])[];
+}
+
+/** By a hash of what fingerprints are made of: the same software says the same each time. A later hello takes the place of an earlier one. */
+const places = new Map<number, Known>();
+
+/** Both fingerprints; those of at most `max` hellos are remembered. */
+export function fingerprints(hello: ClientHello, max: number): Fingerprints {
+  const lists = [
+    hello.ciphers, hello.extensions, hello.groups, hello.pointFormats, hello.signatureAlgorithms, hello.supportedVersions ?? [-1], [hello.legacyVersion], hello.alpn.slice(0, 1),
+  ];
+  const place = placeOf(lists) % max;
+  const known = places.get(place);
+  if (known !== undefined && known.lists.every((list, index) => isSame(list, lists[index]))) return known;
+  const made: Known = { ja3: ja3(hello).hash, ja4: ja4(hello), lists };
+  places.set(place, made);
+  return made;
+}
+
+/** FNV-1a over the numbers; texts count by their length alone. */
+function placeOf(lists: Known['lists']): number {
+  let sum = 0x811c9dc5;
+  for (const list of lists) {
+    for (const item of list) sum = Math.imul(sum ^ (typeof item === 'number' ? item : item.length), 0x01000193);
+    sum = Math.imul(sum ^ list.length, 0x01000193);
+  }
+  return sum >>> 0;
+}
+
+function isSame(one: readonly (number | string)[], other: readonly (number | string)[] | undefined): boolean {
+  if (other === undefined || one.length !== other.length) return false;
+  for (let index = 0; index < one.length; index += 1) if (one[index] !== other[index]) return false;
+  return true;
 }
 
 const noHash = '000000000000';

@@ -1,7 +1,6 @@
 // Opens one TLS layer: server first, then the client. Until the client's handshake begins nothing is said to the client, so every
 // failure before it can still become a tunnel. What policy decided comes in as facts; this file only carries it out.
 
-import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { errorTable, FlowError } from '../core/errors.ts';
@@ -162,7 +161,7 @@ async function answerClient(flow: Flow, deps: Deps, facts: TlsFacts, upstream: U
   const der = upstream.certificate.raw;
   const shown = shownOf(upstream.socket.getProtocol(), upstream.socket.getCipher().name, facts.verdict.clientMinVersion);
   const request: LeafRequest = {
-    ...leafRequest(flow, facts, shown), trust, upstreamDer: der, upstreamFingerprint: createHash('sha256').update(der).digest('hex'),
+    ...leafRequest(flow, facts, shown), trust, upstreamDer: der, upstreamFingerprint: upstream.certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
   };
   const alpn = upstream.socket.alpnProtocol;
   const client = await acceptClient(flow, deps, facts, request, typeof alpn === 'string' ? alpn : null, shown);

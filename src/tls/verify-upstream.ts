@@ -22,6 +22,12 @@ export interface ShownChain {
   readonly staple: Buffer | null;
 }
 
+/** A certificate with its chain and a name that nothing was wrong with; between these dates of the leaf nothing is. */
+interface Faultless {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
 type Path = NonNullable<ReturnType<typeof pathOf>>;
 
 /** Problems of trust: nobody vouches for what such a certificate points at, so nothing is fetched for it. */
@@ -36,6 +42,7 @@ export class UpstreamJudge {
   readonly #mode: RevocationMode;
   readonly #chaser: IssuerChaser;
   readonly #revocation: RevocationChecker;
+  readonly #faultless = new Map<string, Faultless>();
 
   constructor(trust: UpstreamTrust, limits: Limits, clock: () => number) {
     const fetcher = new Fetcher({ limits, allowLocal: trust.allowLocal ?? false, ...(trust.way === undefined ? {} : { way: trust.way }) });
@@ -50,9 +57,13 @@ export class UpstreamJudge {
 
   /** All problems in the order of `certificateProblems`. `mode` is a rule's, over the trust's. Never rejects. */
   async problems(shown: ShownChain, name: AskedName, mode: RevocationMode = this.#mode): Promise<readonly CertificateProblem[]> {
+    const sent = sentChain(shown.certificate);
+    // OpenSSL looks at the chain in every full handshake. What this file adds depends on nothing but these bytes and the name, dates excepted.
+    const key = shown.chainError === null ? `${sent.map(({ fingerprint256 }) => fingerprint256).join()} ${name.host ?? ''} ${name.ip ?? ''}` : null;
+    if (key !== null && this.#isFaultless(key)) return await this.#withRevocation([], shown, sent, mode);
     const options: JudgeOptions = { anchors: this.#anchors, own: this.#own, upstreamCertBytesMax: this.#limits.upstreamCertBytesMax };
     const found = judge({ leaf: shown.certificate }, shown.chainError, name, this.#clock(), options);
-    const sent = sentChain(shown.certificate);
+    if (key !== null && found.length === 0) this.#remember(key, shown.certificate);
     if (!isChasable(found, sent)) return await this.#withRevocation(found, shown, sent, mode);
     const chase = await this.#chaser.complete(sent, this.#anchors);
     if (chase.end === 'proven') {
@@ -60,6 +71,18 @@ export class UpstreamJudge {
       return await this.#withRevocation(completed, shown, chase.chain, mode);
     }
     return chase.end === 'untrusted' ? inOrder([...found.filter((problem) => problem !== 'incomplete'), 'untrusted']) : found;
+  }
+
+  #isFaultless(key: string): boolean {
+    const known = this.#faultless.get(key);
+    const now = this.#clock();
+    return known !== undefined && now >= known.fromMs && now <= known.toMs;
+  }
+
+  #remember(key: string, leaf: X509Certificate): void {
+    const oldest = this.#faultless.keys().next();
+    if (this.#faultless.size >= this.#limits.judgedMax && oldest.done !== true) this.#faultless.delete(oldest.value);
+    if (this.#limits.judgedMax > 0) this.#faultless.set(key, { fromMs: leaf.validFromDate.getTime(), toMs: leaf.validToDate.getTime() });
   }
 
   /** When the first certificate between a leaf and its root, both included, runs out. */

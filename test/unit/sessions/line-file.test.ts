@@ -42,6 +42,20 @@ describe('a file of lines', () => {
     expect(setUp.meter.sums.get('limits_hit_total{accessLogQueueBytesMax}')).toBe(15);
   });
 
+  it('lines wait for each other, but neither for a whole batch nor for a close', async () => {
+    const length = async (): Promise<number> => (await readFile(join(folder, 'access.jsonl'), 'utf8')).length;
+    const log = await openLineFile(options(limitsWith({ logBatchMs: 10_000 })));
+    log.add(line);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await length()).toBe(0);
+    const long = `${'x'.repeat(1_000)}\n`;
+    for (let count = 0; count < 200; count += 1) log.add(long);
+    await expect.poll(length, { timeout: 5_000 }).toBeGreaterThan(100_000);
+    log.add(line);
+    await log.close();
+    expect(await length()).toBe(2 * line.length + 200 * long.length);
+  });
+
   it('survives a full disk: lines are counted as dropped, nothing throws', async () => {
     const setUp = { ...options(), path: '/dev/full' };
     const log = await openLineFile(setUp);

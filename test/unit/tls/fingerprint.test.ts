@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { readClientHello } from '../../../src/tls/client-hello.ts';
-import { ja3, ja4 } from '../../../src/tls/fingerprint.ts';
+import { fingerprints, ja3, ja4 } from '../../../src/tls/fingerprint.ts';
 import { buildHello, buildSslv2, numbers16, prefix16, prefix8, serverName } from '../../support/client-hellos.ts';
 import type { ClientHello } from '../../../src/tls/client-hello.ts';
 
@@ -55,4 +55,14 @@ test('versions that JA4 names, and those it does not', () => {
   expect(versions(0x7f1c, 0x0303)).toBe('00');
   expect(ja4(hello(buildHello({ legacyVersion: 0x0300 }))).slice(1, 3)).toBe('s3');
   expect(ja4(hello(buildSslv2(0x0002, [0x0700c0]))).slice(0, 10)).toBe('ts2i010000');
+});
+
+test('remembered fingerprints are those of the hello at hand, however few places there are', () => {
+  const hellos = [[0x1301], [0x1302], [0x1301, 0x1302], [0x1302, 0x1301]].flatMap((ciphers) => [[29], [23], [29, 23]].map((groups) =>
+    hello(buildHello({ ciphers, extensions: [[10, prefix16(numbers16(groups))], [13, prefix16(numbers16([0x0403]))]] }))));
+  for (const max of [1, 2, 256]) {
+    for (let round = 0; round < 2; round += 1) {
+      for (const one of hellos) expect(fingerprints(one, max)).toMatchObject({ ja3: ja3(one).hash, ja4: ja4(one) });
+    }
+  }
 });

@@ -101,6 +101,25 @@ describe('missing intermediates', () => {
   });
 });
 
+describe('what was found faultless', () => {
+  test('is judged by its dates, its name and its chain again', async () => {
+    let now = Date.now();
+    const day = 86_400_000;
+    const trust: UpstreamTrust = { minVersion: 'TLSv1.2', roots: [x509(root)], own: [], revocation: 'off', allowLocal: true };
+    const by = new UpstreamJudge(trust, limitsWith({ judgedMax: 1 }), () => now);
+    const certificate = x509(issueServer(root, { names, days: 10 }));
+    const shown = { certificate, chainError: null, staple: null };
+    expect([await by.problems(shown, name), await by.problems(shown, name)]).toEqual([[], []]);
+    expect(await by.problems(shown, { host: 'b.example', ip: null })).toEqual(['name']);
+    expect(await by.problems(shown, { host: null, ip: '192.0.2.1' })).toEqual(['name']);
+    expect(await by.problems({ ...shown, chainError: 'CERT_HAS_EXPIRED' }, name)).toEqual(['expired']);
+    now += 11 * day;
+    expect(await by.problems(shown, name)).toEqual(['expired']);
+    now -= 60 * day;
+    expect(await by.problems(shown, name)).toEqual(['not-yet-valid']);
+  });
+});
+
 describe('our own issuers', () => {
   test('what they signed is untrusted, though a root in force signed them', async () => {
     expect(await problems(judge(), issueServer(ownIssuer, { names }))).toEqual(['untrusted']);

@@ -76,7 +76,8 @@ async function oneRound(round: Round, deps: ConductDeps): Promise<Round | 'done'
   if (round.flow.refusal !== undefined) return await refuse(round.flow, deps, found.row, new FlowError(round.flow.refusal.code));
   if (round.flow.depth === 0) deps.meter.observe('detect_seconds', [], (deps.clock() - round.flow.session.startedAt) / 1000);
   if (found.row === 'tls' && isClientHello(found.facts)) return await tlsRound(round, deps, found.facts);
-  if (!round.flow.insideTls || found.from !== 'upstream' || found.row !== 'h2') return await protocolRound(round, deps, found);
+  // Not awaited: what was looked at need not be kept for as long as the flow lives.
+  if (!round.flow.insideTls || found.from !== 'upstream' || found.row !== 'h2') return protocolRound(round, deps, found);
   return await orLeftWordless(round.flow, deps, () => protocolRound(round, deps, found));
 }
 
@@ -186,7 +187,7 @@ async function protocolRound(round: Round, deps: ConductDeps, found: Detection):
   }
   if (found.row === null || verdict.action === 'relay') return await relayBytes(flow, deps, 'relay');
   session.action = flow.insideTls ? 'intercept' : 'handoff';
-  return await handOff(round, deps, found.row, found.facts);
+  return handOff(round, deps, found.row, found.facts);
 }
 
 async function handOff(round: Round, deps: ConductDeps, row: DetectedName, facts: unknown): Promise<Round | 'done'> {

@@ -32,7 +32,8 @@ class Attempts {
   readonly #resolve: (socket: Socket) => void;
   readonly #reject: (error: FlowError) => void;
   readonly #limit: NodeJS.Timeout;
-  readonly #open = new Set<Socket>();
+  /** Sockets under way, with their error listeners. */
+  readonly #open = new Map<Socket, (error: Error) => void>();
   readonly #failures: FlowError[] = [];
   #headStart: NodeJS.Timeout | null = null;
   #tried = 0;
@@ -64,9 +65,9 @@ class Attempts {
       this.#settle(new FlowError('DIAL_UNREACHABLE', `not from ${this.#from ?? ''}: ${caught instanceof Error ? caught.message : String(caught)}`, caught));
       return;
     }
-    this.#open.add(socket);
-    // Whoever holds the socket listens too; this listener keeps errors between two holders from being uncaught.
-    socket.on('error', (error) => this.#failed(socket, error));
+    const failed = (error: Error): void => this.#failed(socket, error);
+    this.#open.set(socket, failed);
+    socket.on('error', failed);
     socket.once('connect', () => this.#settle(socket));
     if (this.#tried < this.#addresses.length) this.#headStart = setTimeout(() => this.next(), this.#attemptMs);
   }
@@ -85,13 +86,22 @@ class Attempts {
   #settle(outcome: Socket | FlowError): void {
     clearTimeout(this.#limit);
     if (this.#headStart !== null) clearTimeout(this.#headStart);
-    const others = [...this.#open].filter((socket) => socket !== outcome);
+    const failed = outcome instanceof FlowError ? undefined : this.#open.get(outcome);
+    const others = [...this.#open.keys()].filter((socket) => socket !== outcome);
     this.#open.clear();
     for (const socket of others) socket.destroy();
     if (outcome instanceof FlowError) this.#reject(outcome);
-    else this.#resolve(outcome);
+    else {
+      outcome.on('error', ignored);
+      // It would keep all of this for as long as the connection lives.
+      if (failed !== undefined) outcome.off('error', failed);
+      this.#resolve(outcome);
+    }
   }
 }
+
+/** Whoever holds a socket listens too; this one keeps errors between two holders from being uncaught. */
+const ignored = (): void => {};
 
 /** Families take turns, beginning with the resolver's first (RFC 8305 section 4). */
 function alternating(addresses: readonly string[]): readonly string[] {

@@ -51,7 +51,7 @@ export function acceptTls(socket: Socket, leaf: Leaf, options: AcceptOptions): P
   });
   if (options.secrets) secured.on('keylog', options.secrets);
   // Whoever reads the socket listens too; this one covers the time between two readers and after the last.
-  secured.on('error', () => {});
+  secured.on('error', ignored);
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => fail(new FlowError('CLIENT_TLS_TIMEOUT')), options.limits.clientHandshakeMs);
     const settle = (): void => {
@@ -72,7 +72,7 @@ export function acceptTls(socket: Socket, leaf: Leaf, options: AcceptOptions): P
       // Node 24: only tls.Server tells its sockets that the handshake is over; node:http2 waits for ever on one that does not know.
       Object.assign(secured, { secureConnecting: false });
       // TLS failures after the handshake come as `_tlsError` too; whoever reads the socket listens for `error`.
-      secured.on('_tlsError', (error: Error) => secured.destroy(error));
+      secured.on('_tlsError', destroyWith);
       resolve(secured);
     };
     const onError = (error: Error): void => fail(clientTlsError(error));
@@ -85,6 +85,12 @@ export function acceptTls(socket: Socket, leaf: Leaf, options: AcceptOptions): P
     secured.on('end', onClose);
     secured.on('close', onClose);
   });
+}
+
+// Listeners that stay keep what they close over: these close over nothing.
+const ignored = (): void => {};
+function destroyWith(this: TLSSocket, error: Error): void {
+  this.destroy(error);
 }
 
 /** The code for an error of the client's side of TLS, during the handshake or after it (TLS 1.3 clients may refuse late). */

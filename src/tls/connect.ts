@@ -54,18 +54,20 @@ export async function connectTls(raw: Socket, options: UpstreamOptions): Promise
     rejectUnauthorized: false,
     ...(resumption.session === null ? {} : { session: resumption.session }),
     requestOCSP: true,
-    // The name is judged in verify.ts, natively and more strictly.
-    checkServerIdentity: () => undefined,
+    checkServerIdentity: anyName,
   });
   leaveOutLegacyCertificate(socket);
-  if (resumption !== noResumption) socket.on('session', (session: Buffer) => resumption.arrived(session));
+  resumption.offered();
+  if (resumption !== noResumption) keepSessions(socket, resumption);
   if (options.secrets) socket.on('keylog', options.secrets);
   // Whoever reads the socket listens too; this one covers the time between two readers, when an error must not be an uncaught one.
-  socket.on('error', () => {});
+  socket.on('error', ignored);
   let staple: Buffer | null = null;
-  socket.once('OCSPResponse', (response: Buffer | null) => { staple = response; });
+  const onStaple = (response: Buffer | null): void => { staple = response; };
+  socket.once('OCSPResponse', onStaple);
   try {
     await secured(socket, raw, options.limits);
+    socket.off('OCSPResponse', onStaple);
     const asked = sawCertificateRequest(socket);
     if (asked && socket.getProtocol() === 'TLSv1.3') await settledClientCert(socket, options.limits);
     const shown = resumption.shown;
@@ -79,6 +81,14 @@ export async function connectTls(raw: Socket, options: UpstreamOptions): Promise
     socket.destroy();
     throw caught;
   }
+}
+
+// Listeners that stay keep what they close over: these close over as little as can be.
+const ignored = (): void => {};
+/** The name is judged in verify.ts, natively and more strictly. */
+const anyName = (): undefined => undefined;
+function keepSessions(socket: TLSSocket, resumption: Resumption): void {
+  socket.on('session', (session: Buffer) => resumption.arrived(session));
 }
 
 /**

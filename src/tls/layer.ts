@@ -98,7 +98,7 @@ async function shaken(flow: Flow, deps: Deps, { hello, verdict }: TlsFacts): Pro
   } catch (caught) {
     // Nothing was said to the client yet: a server that stumbles over an old session is asked again without one.
     if (resumption.session === null) throw caught;
-    resumption.drop();
+    resumption.stumbled();
     if (flow.client.destroyed || (caught instanceof FlowError && caught.code === 'UPSTREAM_TLS_TIMEOUT')) throw caught;
     const again = sessions.begin(key);
     return { ...await connectTls(await deps.dial(flow), { ...options, resumption: again }), resumption: again };

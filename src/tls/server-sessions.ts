@@ -21,6 +21,8 @@ interface Kept {
   readonly sessions: Buffer[];
   /** TLS 1.3: a ticket is used once (RFC 8446, appendix C.4). */
   readonly singleUse: boolean;
+  /** How often in a row the server has taken none of what it was offered. */
+  declined: number;
 }
 
 /** What one connection offers the server, and where the sessions go that the server gives it. */
@@ -29,16 +31,20 @@ export interface Resumption {
   readonly session: Buffer | null;
   /** What the session's full handshake showed; null without one. */
   readonly shown: ShownIdentity | null;
+  /** The session is with OpenSSL now: a ticket that is used up need not be kept for as long as its connection. */
+  offered(): void;
   /** Takes a session the server gave on this connection; it waits until `proven` or is dropped. */
   arrived(session: Buffer): void;
   /** The server's certificate was judged faultless: `shown` by a full handshake, or null when the session was resumed. */
   proven(shown: ShownIdentity | null, singleUse: boolean): void;
-  /** Keeps nothing of this connection, nor what its server gave before: it was refused, stumbled, or asks who we are. */
+  /** The server ended the handshake in which it was offered something: it is offered nothing for a while. */
+  stumbled(): void;
+  /** Keeps nothing of this connection, nor what its server gave before: it was refused, or asks who we are. */
   drop(): void;
 }
 
 /** Resumption for connections that must not have any. */
-export const noResumption: Resumption = { session: null, shown: null, arrived() {}, proven() {}, drop() {} };
+export const noResumption: Resumption = { session: null, shown: null, offered() {}, arrived() {}, proven() {}, stumbled() {}, drop() {} };
 
 /** The sessions of one trust in force: gone with it on reload. Bounded by serverSessionsMax, serverTicketsMax and serverSessionBytesMax. */
 export class ServerSessions {
@@ -63,7 +69,7 @@ export class ServerSessions {
     const { serverSessionsMax, serverSessionMs } = this.#limits;
     if (serverSessionsMax === 0 || serverSessionMs === 0) return noResumption;
     const kept = this.#current(key);
-    const session = kept === null ? null : ((kept.singleUse ? kept.sessions.pop() : kept.sessions.at(-1)) ?? null);
+    const session = kept === null || kept.declined >= declinedMax ? null : ((kept.singleUse ? kept.sessions.pop() : kept.sessions.at(-1)) ?? null);
     return new Attempt(this, key, session === null ? null : kept, session);
   }
 
@@ -76,9 +82,11 @@ export class ServerSessions {
   place(key: string, shown: ShownIdentity, singleUse: boolean): Kept {
     const known = this.#current(key);
     const same = known !== null && known.singleUse === singleUse && known.shown.certificate.raw.equals(shown.certificate.raw);
+    // A server that gives sessions and takes none is not asked again before its time.
+    if (same && known.declined >= declinedMax) return known;
     const lastMs = same ? known.lastMs : this.#lastMs(shown.certificate);
     const untilMs = Math.min(this.#clock() + this.#limits.serverSessionMs, lastMs);
-    const kept: Kept = { shown: same ? known.shown : shown, lastMs, untilMs, sessions: same ? known.sessions : [], singleUse };
+    const kept: Kept = { shown: same ? known.shown : shown, lastMs, untilMs, sessions: same ? known.sessions : [], singleUse, declined: same ? known.declined : 0 };
     const oldest = this.#kept.keys().next();
     if (!this.#kept.has(key) && this.#kept.size >= this.#limits.serverSessionsMax && oldest.done !== true) this.#kept.delete(oldest.value);
     this.#kept.set(key, kept);
@@ -89,9 +97,19 @@ export class ServerSessions {
   add(key: string, kept: Kept, session: Buffer): void {
     const current = this.#kept.get(key);
     if (current === undefined || current.sessions !== kept.sessions || session.length > this.#limits.serverSessionBytesMax) return;
+    if (current.declined >= declinedMax) {
+      current.sessions.length = 0;
+      return;
+    }
     // The older ones are not worth more: the server may have forgotten them already.
     while (kept.sessions.length > 0 && (!kept.singleUse || kept.sessions.length >= this.#limits.serverTicketsMax)) kept.sessions.shift();
     kept.sessions.push(session);
+  }
+
+  /** Whether the server under a key took the session it was offered. */
+  taken(key: string, taken: boolean): void {
+    const kept = this.#kept.get(key);
+    if (kept !== undefined) kept.declined = taken ? 0 : kept.declined + 1;
   }
 
   #current(key: string): Kept | null {
@@ -123,6 +141,12 @@ class Attempt implements Resumption {
     return this.#from?.shown ?? null;
   }
 
+  offered(): void {
+    // Node 24 keeps the options of a connection, this buffer among them, until it ends.
+    const bytes = this.session?.buffer;
+    if (this.#from?.singleUse === true && bytes instanceof ArrayBuffer && bytes.byteLength === this.session?.length) bytes.transfer(0);
+  }
+
   arrived(session: Buffer): void {
     if (this.#kept !== null) this.#sessions.add(this.#key, this.#kept, session);
     else if (this.#waiting !== null && this.#waiting.length < waitingMax) this.#waiting.push(session);
@@ -131,8 +155,14 @@ class Attempt implements Resumption {
   proven(shown: ShownIdentity | null, singleUse: boolean): void {
     const waiting = this.#waiting ?? [];
     this.#waiting = null;
+    if (this.session !== null) this.#sessions.taken(this.#key, shown === null);
     this.#kept = shown === null ? this.#from : this.#sessions.place(this.#key, shown, singleUse);
     for (const session of waiting) this.arrived(session);
+  }
+
+  stumbled(): void {
+    for (let count = 0; count < declinedMax; count += 1) this.#sessions.taken(this.#key, false);
+    this.#waiting = null;
   }
 
   drop(): void {
@@ -142,5 +172,7 @@ class Attempt implements Resumption {
   }
 }
 
+/** Offers in a row that a server may turn down: some give sessions and never take one. */
+const declinedMax = 3;
 /** Sessions of one connection that wait for the judgement of its certificate; servers give one or two. */
 const waitingMax = 4;

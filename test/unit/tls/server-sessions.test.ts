@@ -98,3 +98,47 @@ test('bounded in servers, tickets and bytes; 0 keeps nothing', () => {
     expect([none.size, offered(none)]).toEqual([0, null]);
   }
 });
+
+test('a server that takes nothing of what it was offered is offered nothing until its time is up', () => {
+  const sessions = store({ serverSessionMs: 1_000 });
+  const outcomes: (string | null)[] = [];
+  for (let count = 0; count < 5; count += 1) {
+    const attempt = sessions.begin('a');
+    outcomes.push(attempt.session?.toString() ?? null);
+    attempt.proven(shown, true);
+    attempt.arrived(ticket(String(count)));
+  }
+  expect(outcomes).toEqual([null, '0', '1', '2', null]);
+  nowMs += 1_000;
+  full(sessions, 'a', ['later']);
+  const stumbling = sessions.begin('a');
+  expect(stumbling.session?.toString()).toBe('later');
+  stumbling.stumbled();
+  full(sessions, 'a', ['never']);
+  expect(offered(sessions)).toBeNull();
+});
+
+test('one refusal between two resumptions counts for little', () => {
+  const sessions = store();
+  full(sessions, 'a', ['1']);
+  for (let count = 0; count < 10; count += 1) {
+    const attempt = sessions.begin('a');
+    expect(attempt.session).not.toBeNull();
+    attempt.proven(count % 3 === 2 ? null : shown, true);
+    attempt.arrived(ticket('more'));
+  }
+});
+
+test('a ticket that was offered is let go of; a session that is offered again is kept', () => {
+  const own = (text: string): Buffer => Buffer.from(new TextEncoder().encode(text).buffer);
+  const sessions = store();
+  for (const singleUse of [true, false]) {
+    const first = sessions.begin('a');
+    first.proven(shown, singleUse);
+    first.arrived(own('session'));
+    const second = sessions.begin('a');
+    expect(second.session?.toString()).toBe('session');
+    second.offered();
+    expect(second.session?.length).toBe(singleUse ? 0 : 7);
+  }
+});

@@ -11,26 +11,59 @@ export interface RequestWords {
   readonly host: string | null;
   /** Path and query, or an absolute target. */
   readonly target: string;
-  readonly headers: ReadonlySet<string>;
+  /** Field names in lower case, or how to find them: few policies ask. */
+  readonly headers: ReadonlySet<string> | (() => ReadonlySet<string>);
   readonly upgrade: string | null;
 }
 
 /** The verdict of the http stage, counted. */
 export function judgeRequest(session: Session, deps: Deps, words: RequestWords): RequestVerdict {
   const verdict = deps.policy.http(session, httpFacts(words));
-  deps.meter.add('policy_decisions_total', ['http', verdict.action]);
+  deps.meter.add('policy_decisions_total', verdict.action === 'allow' ? allowed : denied);
   return verdict;
 }
 
-/** Facts as rules compare them: host without port and in lower case, path without query and in normal form. */
+const allowed = ['http', 'allow'] as const;
+const denied = ['http', 'deny'] as const;
+
+/** Facts as rules compare them: host without port and in lower case, path without query and in normal form. Each is made when a rule asks for it. */
 export function httpFacts(words: RequestWords): HttpFacts {
-  return {
-    method: words.method,
-    host: words.host === null ? null : hostName(words.host),
-    path: normalPath(words.target),
-    headers: words.headers,
-    upgrade: words.upgrade,
-  };
+  return new RequestFacts(words);
+}
+
+class RequestFacts implements HttpFacts {
+  readonly #words: RequestWords;
+  #host: string | null | undefined = undefined;
+  #path: string | null = null;
+  #headers: ReadonlySet<string> | null = null;
+
+  constructor(words: RequestWords) {
+    this.#words = words;
+  }
+
+  get method(): string {
+    return this.#words.method;
+  }
+
+  get upgrade(): string | null {
+    return this.#words.upgrade;
+  }
+
+  get host(): string | null {
+    if (this.#host === undefined) this.#host = this.#words.host === null ? null : hostName(this.#words.host);
+    return this.#host;
+  }
+
+  get path(): string {
+    this.#path ??= normalPath(this.#words.target);
+    return this.#path;
+  }
+
+  get headers(): ReadonlySet<string> {
+    const { headers } = this.#words;
+    this.#headers ??= typeof headers === 'function' ? headers() : headers;
+    return this.#headers;
+  }
 }
 
 /** An authority's host in lower case, without port, brackets and a final dot. */

@@ -238,7 +238,7 @@ export class RequestSide {
 
   #judge(bytes: Buffer, at: number, head: Head, host: string | null, pending: Pending, bodiless: boolean): void {
     const { deps, flow } = this.#exchange;
-    const headers = fieldNames(bytes, at + head.fieldsStart, at + head.lengthBytes);
+    const headers = (): ReadonlySet<string> => fieldNames(bytes, at + head.fieldsStart, at + head.lengthBytes);
     const verdict = judgeRequest(flow.session, deps, { method: head.method, host, target: head.target, headers, upgrade: head.upgrade });
     if (verdict.action === 'allow') return;
     const refusal = { code: 'REQUEST_DENIED', detail: null, rule: verdict.rule, status: verdict.status } as const;

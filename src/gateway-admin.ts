@@ -37,6 +37,7 @@ export async function adminOptions({ config, traffic, certificates, registry, lo
   return {
     listen: `${host.includes(':') ? `[${host}]` : host}:${String(port)}`,
     token: await tokenIn(config.admin.tokenFile),
+    readToken: await tokenIn(config.admin.readTokenFile),
     limits: config.limits,
     log,
     meter: registry.meter,

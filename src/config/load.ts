@@ -143,7 +143,7 @@ function resolveFiles(config: Config, configFile: string): Config {
   return {
     ...config,
     state,
-    admin: { ...admin, tokenFile: fromState(admin.tokenFile) },
+    admin: { ...admin, tokenFile: fromState(admin.tokenFile), readTokenFile: fromState(admin.readTokenFile) },
     issuer: { ...issuer, cert: fromState(issuer.cert), key: fromState(issuer.key), ...passphraseOf(issuer) },
     issuers: Object.fromEntries(Object.entries(config.issuers).map(([name, files]) => [name, { cert: fromConfig(files.cert), key: fromConfig(files.key), ...passphraseOf(files) }])),
     services: config.services.map((service) => ({ ...service, userMap: service.userMap === null ? null : fromConfig(service.userMap), auth: service.auth === null ? null : { ...service.auth, users: fromConfig(service.auth.users) } })),

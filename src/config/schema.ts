@@ -148,6 +148,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       listen: listenAddress.prefault('127.0.0.1:9090').describe('Admin API and console. Loopback needs no token to read; any other address does.'),
       tokenFile: fileName.default('admin.token').describe('File of the token, relative to `state`; made on first run.'),
+      readTokenFile: fileName.default('read.token').describe('File of a token that may only read, for dashboards and scrapers, relative to `state`; made on first run.'),
     })
     .prefault({})
     .describe('The admin API and console.'),

@@ -58,8 +58,8 @@ labFile('operations', async ({ lab, certificates }) => {
       at.gateway.policyChanged = true;
       writeFileSync(at.gateway.configFile, stringify(config));
     };
-    const post = async (path: string): Promise<{ status: number; body: string }> => {
-      const token = readFileSync(join(at.gateway.stateFolder, 'admin.token'), 'utf8').trim();
+    const post = async (path: string, tokenFile = 'admin.token'): Promise<{ status: number; body: string }> => {
+      const token = readFileSync(join(at.gateway.stateFolder, tokenFile), 'utf8').trim();
       const { stdout } = await file.lab.gateway.run(['curl', '-sS', '-m', '20', '-X', 'POST', '-H', `Authorization: Bearer ${token}`, '-w', '\n%{http_code}', `http://127.0.0.1:9090${path}`]);
       const cut = stdout.lastIndexOf('\n');
       return { status: Number(stdout.slice(cut + 1)), body: stdout.slice(0, cut) };
@@ -78,6 +78,7 @@ labFile('operations', async ({ lab, certificates }) => {
       appendFileSync(gateway.configFile, 'servcies: []\n');
       gateway.program.signal('SIGHUP');
       await gateway.program.waitForOutput(/the config was not reloaded; the old one stays in force/);
+      expect(await post('/api/reload', 'read.token')).toMatchObject({ status: 403, body: expect.stringContaining('READ_ONLY') });
       const refused = await post('/api/reload');
       expect(refused).toMatchObject({ status: 422, body: expect.stringContaining('servcies') });
       change((config) => {

@@ -113,7 +113,7 @@ describe('a good config', () => {
   it('is fully defaulted', () => {
     const config = good(service);
     expect(config).toMatchObject({
-      state: '/var/lib/sallyport', workers: 'auto', tunnelOnError: false, admin: { listen: { host: '127.0.0.1', port: 9090 }, tokenFile: '/var/lib/sallyport/admin.token' },
+      state: '/var/lib/sallyport', workers: 'auto', tunnelOnError: false, admin: { listen: { host: '127.0.0.1', port: 9090 }, tokenFile: '/var/lib/sallyport/admin.token', readTokenFile: '/var/lib/sallyport/read.token' },
       issuer: { cert: '/var/lib/sallyport/ca.pem', key: '/var/lib/sallyport/ca.key', leafKey: 'auto', crl: { enabled: true, host: 'auto', days: 30, listen: { host: '::', port: 9080 } }, ocsp: { enabled: true, staple: true } },
       learned: { enabled: false, failures: 3, within: 600_000, ttl: 43_200_000 }, upstream: { ca: 'system', extraCa: [], minVersion: 'TLSv1.2', proxy: null, allowLocal: false },
       logging: { level: 'info', access: 'off', requests: 'off' }, capture: { keylog: 'off', pcap: 'off' },

@@ -28,7 +28,7 @@ export const errorTable = {
   PROXY_HEADER_MALFORMED: row('detect', 'operator', 'The PROXY protocol header is missing or broken.', 'Check the load balancer and the service\'s proxyProtocol list.'),
   SOCKS_MALFORMED: row('detect', 'client', 'The SOCKS request is not well formed.', 'Check the client\'s proxy settings.'),
   CONNECTION_DENIED: row('policy', 'operator', 'A rule of the connection or ssl stage denies this connection.', 'See the session\'s rule; `sallyport explain` shows why it matched.'),
-  PROTOCOL_DENIED: row('policy', 'operator', 'A rule of the protocol stage denies this protocol.', 'See the session\'s rule; `sallyport explain` shows why it matched.'),
+  PROTOCOL_DENIED: row('policy', 'operator', 'A rule of the protocol stage denies this protocol (the detail names it).', 'See the session\'s rule; `sallyport explain` shows why it matched.'),
   REQUEST_DENIED: row('policy', 'operator', 'A rule denies this request.', 'See the session\'s rule; `sallyport explain` shows why it matched.'),
   AUTH_REQUIRED: row('policy', 'client', 'The proxy wants the client to log in.', 'Configure the client with a user of the service\'s auth file.'),
   DNS_FAILED: row('dial', 'server', 'The destination\'s name could not be resolved.', 'Check the name and upstream.dns.'),

@@ -160,7 +160,7 @@ function mayTunnel(verdict: SslVerdict, code: ErrorCode): boolean {
 /** TLS that stays closed is judged by the protocol stage too, as `tls: tunnelled`. */
 async function tunnelTls(flow: Flow, deps: ConductDeps, because: ErrorCode | null = null): Promise<'done'> {
   const verdict = deps.policy.protocol(flow.session, 'tls', 'tunnelled');
-  if (verdict.action === 'deny') throw denied(flow, 'PROTOCOL_DENIED', verdict.rule);
+  if (verdict.action === 'deny') throw denied(flow, 'PROTOCOL_DENIED', verdict.rule, 'tls');
   if (because !== null) tunnelledOn(flow.session, deps, because);
   await tunnel(flow, deps, 'tls');
   return 'done';
@@ -180,7 +180,7 @@ async function protocolRound(round: Round, deps: ConductDeps, found: Detection):
   decided(session, deps, 'protocol', verdict, !flow.insideTls || verdict.action === 'deny');
   const unheard = found.row === null ? switches.off.has('http') : found.row === 'http' && verdict.action !== 'handoff';
   if (unheard && await asksForRevocation(flow, deps)) return await tellRevocation(flow, deps);
-  if (verdict.action === 'deny') return await refuse(flow, deps, found.row, new FlowError('PROTOCOL_DENIED'), verdict.rule);
+  if (verdict.action === 'deny') return await refuse(flow, deps, found.row, new FlowError('PROTOCOL_DENIED', name), verdict.rule);
   if (stray !== null) {
     tunnelledOn(session, deps, stray);
     return await relayBytes(flow, deps, 'tunnel');
@@ -204,7 +204,7 @@ async function handOff(round: Round, deps: ConductDeps, row: DetectedName, facts
     tunnelledOn(session, deps, error.code);
     named(session, deps, 'unknown');
     const verdict = deps.policy.protocol(session, 'unknown', flow.insideTls ? 'intercepted' : 'none');
-    if (verdict.action === 'deny') return await refuse(flow, deps, row, new FlowError('PROTOCOL_DENIED'), verdict.rule);
+    if (verdict.action === 'deny') return await refuse(flow, deps, row, new FlowError('PROTOCOL_DENIED', 'unknown'), verdict.rule);
     return await relayBytes(flow, deps, 'relay');
   }
   if (handled === 'done') return handled;
@@ -280,10 +280,10 @@ function decided(session: Session, deps: ConductDeps, stage: 'connection' | 'ssl
   if (shown) session.rule = verdict.rule;
 }
 
-function denied(flow: Flow, code: ErrorCode, rule: string): FlowError {
+function denied(flow: Flow, code: ErrorCode, rule: string, protocol: ProtocolName | null = null): FlowError {
   flow.session.action = 'deny';
   flow.session.rule = rule;
-  return new FlowError(code);
+  return new FlowError(code, protocol);
 }
 
 function tunnelledOn(session: Session, deps: ConductDeps, code: ErrorCode): void {

@@ -15,7 +15,7 @@ export function judgeOrigin(session: Session, deps: Deps, target: Pick<Target, '
   const protocol = deps.policy.protocol(session, 'http', 'none');
   deps.meter.add('policy_decisions_total', ['protocol', protocol.action]);
   session.rule = protocol.rule;
-  return protocol.action === 'deny' ? denied(session, 'PROTOCOL_DENIED', protocol.rule) : null;
+  return protocol.action === 'deny' ? denied(session, 'PROTOCOL_DENIED', protocol.rule, 'http') : null;
 }
 
 /** The session's destination as an explicit client named it: an address is known at once, so that rules on networks see it. */
@@ -27,10 +27,10 @@ export function goTo(session: Session, { host, port }: Pick<Target, 'host' | 'po
   destination.port = port;
 }
 
-function denied(session: Session, code: Refusal['code'], rule: string): Refusal {
+function denied(session: Session, code: Refusal['code'], rule: string, detail: string | null = null): Refusal {
   if (session.action !== 'handoff') session.action = 'deny';
   session.rule = rule;
-  return { code, detail: null, rule, status: null };
+  return { code, detail, rule, status: null };
 }
 
 /** What clients are told that do not speak to a proxy as one does. */

@@ -492,8 +492,8 @@ describe('policy', () => {
     const at = await gateway(upstream, { policy: 'protocol: [ { name: no, then: deny } ]' });
     const http = tcp(at.port);
     http.write(get);
-    expect((await readAll(http)).toString()).toMatch(/^HTTP\/1\.1 403 [\s\S]*PROTOCOL_DENIED/);
-    expect(await at.ended(1)).toMatchObject({ protocol: 'http', error: 'PROTOCOL_DENIED', action: 'deny', rule: 'protocol/no' });
+    expect((await readAll(http)).toString()).toMatch(/^HTTP\/1\.1 403 [\s\S]*PROTOCOL_DENIED[\s\S]*Detail: http\n/);
+    expect(await at.ended(1)).toMatchObject({ protocol: 'http', error: 'PROTOCOL_DENIED', errorDetail: 'http', action: 'deny', rule: 'protocol/no' });
     const sip = tcp(at.port);
     sip.write(sipOptions);
     expect((await readAll(sip)).toString()).toMatch(/^SIP\/2\.0 403 /);

@@ -31,7 +31,7 @@ describe('an origin', () => {
     ['PROTOCOL_DENIED', { protocol: [{ name: 'no', when: { protocol: 'http' }, then: 'deny' }] }, 'protocol/no'],
   ])('%s', (code, policy, rule) => {
     const session = sessionWith();
-    expect(judgeOrigin(session, depsWith(policy), { host: '192.0.2.9', port: 80 })).toEqual({ code, detail: null, rule, status: null });
+    expect(judgeOrigin(session, depsWith(policy), { host: '192.0.2.9', port: 80 })).toEqual({ code, detail: code === 'PROTOCOL_DENIED' ? 'http' : null, rule, status: null });
     expect(session).toMatchObject({ action: 'deny', rule });
     const used = sessionWith({ action: 'handoff' });
     judgeOrigin(used, depsWith(policy), { host: '192.0.2.9', port: 80 });

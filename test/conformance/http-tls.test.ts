@@ -1,6 +1,7 @@
 // Both HTTP handlers on TLS sockets, as after an interception: real curl against a node:http2 origin that speaks both.
 
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import http2 from 'node:http2';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
@@ -20,6 +21,9 @@ const root = makeRoot('HTTP test root');
 const leaf = issueServer(root, { names: ['localhost'] });
 const identity = { cert: leaf.certPem, key: leaf.keyPem };
 const uploadBytes = 24 * 1024 * 1024;
+/** Noise, so that a byte out of place shows. */
+const large = createHash('shake256', { outputLength: uploadBytes }).update('http-tls').digest();
+const largeHash = createHash('sha256').update(large).digest('hex');
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-http-'));
 const rootFile = join(folder, 'root.pem');
 const uploadFile = join(folder, 'upload');
@@ -30,7 +34,7 @@ const closers: (() => void)[] = [];
 
 beforeAll(async () => {
   writeFileSync(rootFile, root.certPem);
-  writeFileSync(uploadFile, Buffer.alloc(uploadBytes, 'y'));
+  writeFileSync(uploadFile, large);
   closers.push(() => rmSync(folder, { recursive: true }));
   const origin = http2.createSecureServer({ ...identity, allowHTTP1: true }, (request, response) => answer(request, response));
   originPort = await listen(origin as unknown as net.Server);
@@ -46,9 +50,14 @@ afterAll(() => {
 
 function answer(request: Http2ServerRequest, response: Http2ServerResponse): void {
   let received = 0;
-  request.on('data', (chunk: Buffer) => (received += chunk.length));
+  const hash = createHash('sha256');
+  request.on('data', (chunk: Buffer) => {
+    received += chunk.length;
+    hash.update(chunk);
+  });
   request.on('end', () => {
-    if (request.url === '/large') response.end(Buffer.alloc(uploadBytes, 'x'));
+    if (request.url === '/large') response.end(large);
+    else if (request.url === '/up') response.end(`${request.httpVersion} ${request.method} ${hash.digest('hex')}`);
     else response.end(`${request.httpVersion} ${request.method} ${String(received)}`);
   });
 }
@@ -82,8 +91,8 @@ describe.each([['--http1.1', '1.1'], ['--http2', '2.0']])('curl %s', (flag, vers
 
   test('downloads and uploads what is large', async () => {
     const before = results.length;
-    expect((await curl(flag, url('/large'))).length).toBe(uploadBytes);
-    expect(await curl(flag, '-X', 'POST', '--data-binary', `@${uploadFile}`, url('/up'))).toBe(`${version} POST ${String(uploadBytes)}`);
+    expect(createHash('sha256').update(await curl(flag, url('/large')), 'latin1').digest('hex')).toBe(largeHash);
+    expect(await curl(flag, '-X', 'POST', '--data-binary', `@${uploadFile}`, url('/up'))).toBe(`${version} POST ${largeHash}`);
     await expect.poll(() => results.slice(before)).toEqual(['done', 'done']);
   });
 });

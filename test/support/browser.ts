@@ -18,8 +18,6 @@ export interface BrowserOptions {
   readonly height?: number;
   /** PEM files of roots it is to trust, besides its own. */
   readonly roots?: readonly string[];
-  /** Address of the PAC file it goes by. */
-  readonly pac?: string;
 }
 
 export interface Browser {
@@ -42,7 +40,7 @@ const stepMs = 20_000;
 export const chromiumPath = '/usr/bin/chromium';
 
 /** Starts it with a fresh profile. Rejects when Chromium does not start. */
-export async function openBrowser({ namespace, folder, colorScheme = 'light', width = 1200, height = 760, roots = [], pac }: BrowserOptions): Promise<Browser> {
+export async function openBrowser({ namespace, folder, colorScheme = 'light', width = 1200, height = 760, roots = [] }: BrowserOptions): Promise<Browser> {
   const home = mkdtempSync(join(folder, 'browser-'));
   if (roots.length > 0) await trust(home, roots);
   // playwright talks to it over file descriptors, which pass through `ip netns exec`.
@@ -50,7 +48,7 @@ export async function openBrowser({ namespace, folder, colorScheme = 'light', wi
   writeFileSync(starter, `#!/bin/sh\nexec ${namespace === null ? '' : `ip netns exec ${namespace} `}${chromiumPath} "$@"\n`);
   chmodSync(starter, 0o755);
   const context = await chromium.launchPersistentContext(join(home, 'profile'), {
-    executablePath: starter, args: pac === undefined ? flags : [...flags, `--proxy-pac-url=${pac}`], env: { ...cleanEnvironment(home) }, colorScheme, viewport: { width, height }, timeout: stepMs, chromiumSandbox: false,
+    executablePath: starter, args: flags, env: { ...cleanEnvironment(home) }, colorScheme, viewport: { width, height }, timeout: stepMs, chromiumSandbox: false,
   });
   context.setDefaultTimeout(stepMs);
   const page = context.pages()[0] ?? (await context.newPage());

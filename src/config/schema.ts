@@ -100,7 +100,7 @@ const issuerSchema = z.strictObject({
   crl: z
     .strictObject({
       enabled: z.boolean().default(true).describe('Put a CRL distribution point into every emulated certificate, and serve the CRL.'),
-      host: z.union([z.literal('auto'), oneOrMany(bareHost)]).prefault('auto').describe('Host of the distribution point, host[:port] without scheme and path; several are several distribution points. auto: the address clients reach this gateway by, with the listener\'s port.'),
+      host: z.union([z.literal('auto'), oneOrMany(bareHost)]).prefault('auto').describe('Host of the distribution point, host[:port] without scheme and path; several are several addresses of one distribution point, tried in turn (Java gives up at the first dead of several points). auto: the address clients reach this gateway by, with the listener\'s port.'),
       days: z.int().min(1).max(365).default(30).describe('Days a CRL is valid; it is signed anew every day.'),
       listen: listenAddress.prefault('[::]:9080').describe('Listener for CRL, OCSP and the CA certificate.'),
     })

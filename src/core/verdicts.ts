@@ -78,6 +78,9 @@ export interface TurnFacts {
   readonly peer: string | null;
 }
 
+/** Shown as the rule of a flow that asked for revocation data where policy would have denied, tunnelled or relayed it. */
+export const revocationRule = 'revocation/any-client';
+
 /** One answer per stage; pure, never awaits, never throws. The session carries client, destination, service, user and TLS facts. */
 export interface Policy {
   connection(session: Session): ConnectionVerdict;

@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream';
 import type { Revocation } from '../core/certificates.ts';
 import type { EntryDeps, Flow } from '../core/flow.ts';
 import type { Limits } from '../core/limits.ts';
+import { revocationRule } from '../core/verdicts.ts';
 import { serveRevocation } from '../http/forward.ts';
 import { HeadReader, isFault } from '../http/head-reader.ts';
 import { requestHost } from '../http/head-rules.ts';
@@ -26,6 +27,7 @@ export function asksForRevocation({ client, session, insideTls }: Flow, { revoca
 /** Answers requests for revocation data, and nothing else, where policy would not have let it come to that. */
 export async function tellRevocation(flow: Flow, deps: EntryDeps): Promise<'done'> {
   flow.session.protocol = 'http';
+  flow.session.rule = revocationRule;
   deps.protocolChanged(flow.session);
   if (flow.session.chain.at(-1) !== 'http') flow.session.chain.push('http');
   return await serveRevocation(flow, deps);

@@ -6,6 +6,7 @@ import type { ErrorCode } from '../core/errors.ts';
 import { nothingLookedFor } from '../core/protocols.ts';
 import type { ProtocolName } from '../core/protocols.ts';
 import type { Action } from '../core/session.ts';
+import { revocationRule } from '../core/verdicts.ts';
 import type { DetectSwitches, Policy, SslVerdict } from '../core/verdicts.ts';
 import type { RecordedFlow } from './recorded.ts';
 
@@ -23,7 +24,7 @@ export interface Replayed {
   readonly would: Outcome;
 }
 
-/** Null: the session ended before policy was asked, or was judged request by request. */
+/** Null: the session ended before policy was asked, was judged request by request, or was answered whatever policy says. */
 export function replay(policy: Policy, flow: RecordedFlow): Replayed | null {
   const was = recordedOutcome(flow);
   return was === null ? null : { was, would: new Walk(policy, flow).connection() };
@@ -34,7 +35,7 @@ const asideCodes: ReadonlySet<ErrorCode | null> = new Set<ErrorCode>(['REQUEST_D
 const turnable: ReadonlySet<ErrorCode | null> = new Set(tunnelOnErrorAllowed);
 
 function recordedOutcome({ session: { action, rule, error, tunnelledOnError, chain }, outer }: RecordedFlow): Outcome | null {
-  if (rule === null || asideCodes.has(error)) return null;
+  if (rule === null || rule === revocationRule || asideCodes.has(error)) return null;
   // Plain requests to a proxy are judged one by one, and may go to as many servers.
   if (chain[0] === 'http-explicit' && outer === 'http') return null;
   if (error?.startsWith('UPSTREAM_CERT_') === true || error === 'CONNECTION_DENIED' || error === 'PROTOCOL_DENIED') return { fate: 'deny', rule };

@@ -74,7 +74,7 @@ describe.each(keepShut)('%s', (_label, options, otherwise) => {
     expect(answer).toMatch(/^HTTP\/1\.1 200 /);
     expect(answer).toMatch(/content-type: application\/pkix-crl/i);
     expect(heard).toBe('');
-    expect(await made?.ended()).toMatchObject({ protocol: 'http', error: null, details: { http: { status: 200 } } });
+    expect(await made?.ended()).toMatchObject({ protocol: 'http', rule: 'revocation/any-client', error: null, details: { http: { status: 200 } } });
   });
 
   test('also when its request comes in pieces', async () => {

@@ -208,6 +208,7 @@ function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admis
         if (learns) parts.learned?.refused(session, code);
       },
       noteAccepted: (session) => { if (learns) parts.learned?.accepted(session); },
+      ...(parts.policy.asksForClaim === true ? { matchName: (session, name) => dialer.matchName(session, name) } : {}),
       learnedBypass: (session) => (learns ? (parts.learned?.bypass(session) ?? null) : null),
     },
   };

@@ -3,6 +3,7 @@
 
 import { z } from 'zod';
 import { certificateProblems, revocationModes } from '../core/certificates.ts';
+import { addressMatches } from '../core/session.ts';
 import { destination, detectWord, fileName, hostPattern, network, oneOrMany, pattern, port, protocolWord, shortName, timeWindow, tlsVersion, tunnelOnError } from './parts.ts';
 
 const conditionKeys = {
@@ -15,6 +16,7 @@ const conditionKeys = {
   sni: oneOrMany(hostPattern).optional().describe('Server names of the ClientHello. `*.x` is every name below x, `.x` is x and every name below it. A hello without a name matches no value: `not: { sni: "*" }` finds it.'),
   alpn: oneOrMany(pattern).optional().describe('ALPN names, one of which the client offers.'),
   ja4: oneOrMany(pattern).optional().describe('JA4 fingerprints of the ClientHello; patterns allowed.'),
+  address: oneOrMany(z.enum(addressMatches)).optional().describe('How the name that the client claims (SNI, else the Host of its first request) relates to the address it dialled (the class of CVE-2009-0801). `named`: the address is one of the name\'s; `other`: it is none of them; `unresolved`: the name has no address that could be found within dnsMs. No name claimed: matches no value. In the http stage a request for another name than the connection\'s is `other` (with `status: 421` browsers that share connections come again on one of their own). Names are looked up only where a rule asks, by the gateway\'s resolver: it must give the answers that clients get, or honest clients of large sites are `other`.'),
   file: oneOrMany(fileName).optional().describe('Files with one name a line (`#` begins a comment); each name stands for itself and everything below it. Compared with the request\'s host in the http stage, elsewhere with the SNI, else with the host asked for.'),
   problem: oneOrMany(z.enum(certificateProblems)).optional().describe('What is wrong with the server\'s certificate. A rule that accepts matches only when every problem found is listed; any other when one is.'),
   name: oneOrMany(hostPattern).optional().describe('The name asked for: the SNI, else the destination\'s host.'),
@@ -69,7 +71,7 @@ const connectionRule = z.strictObject({
 
 const sslRule = z.strictObject({
   name,
-  when: when(helloKeys),
+  when: when({ ...helloKeys, ...pick('address') }),
   then: z.enum(['intercept', 'tunnel', 'deny', 'intercept-on-exception']).describe('intercept: open TLS; tunnel: leave it closed; deny: refuse; intercept-on-exception: tunnel, but open TLS to show an error page when the server\'s certificate is bad.'),
   handoff: z.boolean().default(true).describe('Hand what is inside to its protocol\'s handler (SSL interception with proxy handoff). false: relay it decrypted without looking (STunnel interception).'),
   tunnelOnError: tunnelOnErrorKey,
@@ -84,21 +86,21 @@ const sslRule = z.strictObject({
 const certificateRule = z
   .strictObject({
     name,
-    when: when({ ...helloKeys, ...pick('problem', 'name') }),
+    when: when({ ...helloKeys, ...pick('address', 'problem', 'name') }),
     then: z.enum(['deny', 'mirror-untrusted', 'accept', 'tunnel']).describe('deny: refuse with the reason; mirror-untrusted: show the client a certificate with the same defect from an issuer it does not trust; accept: as if it were good; tunnel: let the client judge. `invalid` allows only deny and tunnel.'),
   })
   .refine((rule) => !(rule.when?.problem?.includes('invalid') === true && (rule.then === 'accept' || rule.then === 'mirror-untrusted')), { path: ['when', 'problem'], error: '`invalid` allows only deny or tunnel' });
 
 const protocolRule = z.strictObject({
   name,
-  when: when({ ...helloKeys, ...pick('protocol', 'tls') }),
+  when: when({ ...helloKeys, ...pick('address', 'protocol', 'tls') }),
   then: z.enum(['handoff', 'relay', 'deny']).describe('handoff: to the protocol\'s handler (relay when there is none); relay: pass the bytes unparsed; deny: refuse.'),
 });
 
 const allowOrDeny = z.enum(['allow', 'deny']).describe('allow: let it pass; deny: refuse in the words of the protocol.');
 const httpRule = z.strictObject({
   name,
-  when: when({ ...helloKeys, ...pick('protocol', 'method', 'host', 'path', 'header', 'upgrade') }),
+  when: when({ ...helloKeys, ...pick('address', 'protocol', 'method', 'host', 'path', 'header', 'upgrade') }),
   then: allowOrDeny,
   status: z.int().min(400).max(599).optional().describe('Status of the refusal. Default 403.'),
 });

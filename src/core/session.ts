@@ -21,6 +21,10 @@ export type Action = (typeof actions)[number];
 export const sessionStates = ['active', 'closed', 'errored'] as const;
 export type SessionState = (typeof sessionStates)[number];
 
+/** How a name that a client claims relates to the address it goes to: one of the name's, none of them, or the name cannot be resolved. */
+export const addressMatches = ['named', 'other', 'unresolved'] as const;
+export type AddressMatch = (typeof addressMatches)[number];
+
 /** Bytes read off the four socket ends; TLS included where TLS is. */
 export interface ByteCounts {
   fromClient: number;
@@ -168,6 +172,8 @@ export interface Session {
   alpn: readonly string[];
   ja3: string | null;
   ja4: string | null;
+  /** The name the client claims (SNI, else its first Host) against its destination; null: it claims none. Absent where no rule asks. */
+  claim?: { readonly name: string; readonly address: AddressMatch } | null;
   user: string | null;
   protocol: ProtocolName;
   /** Layers as found, outermost first: tls, sips. Explicit services come first by their name: http-explicit, tls, https. */

@@ -90,6 +90,8 @@ export interface Policy {
   http(session: Session, facts: HttpFacts): RequestVerdict;
   sip(session: Session, facts: SipFacts): RequestVerdict;
   turn(session: Session, facts: TurnFacts): RequestVerdict;
+  /** Some rule asks how the client's name and address go together: `session.claim` must be there from the ssl stage on. Absent: none does. */
+  readonly asksForClaim?: boolean;
   /** Whether a stage's rules could deny anything, so that handlers neither hold nor look for what passes anyway. */
   has(stage: PolicyStage): boolean;
 }

@@ -15,6 +15,8 @@ import { isClientHello } from '../tls/client-hello.ts';
 import type { ClientHello } from '../tls/client-hello.ts';
 import { fingerprints } from '../tls/fingerprint.ts';
 import { openTls } from '../tls/layer.ts';
+import { noteHelloClaim, noteRequestClaim } from './claim.ts';
+import type { ClaimDeps } from './claim.ts';
 import { detect } from './detect.ts';
 import type { Detection } from './detect.ts';
 import { endUnanswered, leftAfterHandshake, orLeftWordless } from './endings.ts';
@@ -23,7 +25,7 @@ import { asksForRevocation, tellRevocation } from './revocation-first.ts';
 import { judgeSuspect } from './suspect.ts';
 
 /** What conduct needs besides what handlers may reach. */
-export interface ConductDeps extends EntryDeps {
+export interface ConductDeps extends EntryDeps, ClaimDeps {
   /** The service's type: on `ssl`, bytes that are not TLS are NOT_TLS before they are anything else. */
   readonly serviceType: 'ssl' | 'http' | 'http-explicit' | 'socks' | 'tcp-tunnel';
   /** The rule `learned/...` of a client that keeps refusing our certificate for this name; null for others. Absent: nothing is learned. */
@@ -111,6 +113,7 @@ async function tlsRound(round: Round, deps: ConductDeps, hello: ClientHello): Pr
   noteHello(session, hello, deps.limits);
   named(session, deps, 'tls');
   session.chain.push('tls');
+  await noteHelloClaim(session, deps);
   const verdict = deps.policy.ssl(session);
   decided(session, deps, 'ssl', verdict);
   try {
@@ -174,6 +177,7 @@ async function protocolRound(round: Round, deps: ConductDeps, found: Detection):
   named(session, deps, name);
   session.chain.push(name);
   if (found.row === null) session.note = noteOf(found, looked);
+  if (found.row === 'http') await noteRequestClaim(flow, deps);
   const stray = strayCode(found, round, deps);
   if (stray !== null && !round.tunnelOnError.has(stray)) throw new FlowError(stray, name);
   const verdict = deps.policy.protocol(session, name, flow.insideTls ? 'intercepted' : 'none');

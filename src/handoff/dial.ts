@@ -6,8 +6,9 @@ import type { Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { FlowError, toFlowError } from '../core/errors.ts';
 import type { Flow } from '../core/flow.ts';
-import type { Session } from '../core/session.ts';
+import type { AddressMatch, Session } from '../core/session.ts';
 import type { Limits } from '../core/limits.ts';
+import { matchAddress } from './claim.ts';
 import { connectAny } from './connect-any.ts';
 import { resolverFor } from './resolve.ts';
 import type { Resolve } from './resolve.ts';
@@ -62,6 +63,11 @@ export class Dialer {
     if (early === undefined) return await this.#open(session);
     const socket = await early;
     return (await hasGivenUp(socket)) ? await this.#open(session) : socket;
+  }
+
+  /** How a name relates to where a session goes; never rejects, and waits for no more than look-ups may take. */
+  async matchName({ destination }: Session, name: string): Promise<AddressMatch> {
+    return await matchAddress(name, destination, (host) => this.#names.resolve(host));
   }
 
   /** Closes what was opened early and never taken. */

@@ -33,8 +33,8 @@ export async function tellRevocation(flow: Flow, deps: EntryDeps): Promise<'done
   return await serveRevocation(flow, deps);
 }
 
-/** The host that the first request names; null when the first bytes are none, or no request came in time. */
-function firstHost(client: Duplex, limits: Limits): Promise<string | null> {
+/** The host that the first request names; null when the first bytes are none, or no request came in time. `anyMethod`: it is known to be a request. */
+export function firstHost(client: Duplex, limits: Limits, anyMethod = false): Promise<string | null> {
   return new Promise((resolve) => {
     const reader = new HeadReader('request', limits);
     const settle = (host: string | null): void => {
@@ -44,7 +44,7 @@ function firstHost(client: Duplex, limits: Limits): Promise<string | null> {
     };
     const judge = (): void => {
       const { bytes } = peek;
-      const head = mayBecomeRequest(bytes) ? reader.read(bytes, 0) : null;
+      const head = anyMethod || mayBecomeRequest(bytes) ? reader.read(bytes, 0) : null;
       if (head !== null && head !== 'more') settle(isFault(head) ? null : requestHost(head));
       else if (head === null || peek.ended || peek.error !== null) settle(null);
     };

@@ -184,6 +184,11 @@ const tls: Compiler = (values) => {
   return { test: (facts) => states.has(facts.tls), found: (facts) => facts.tls };
 };
 
+const address: Compiler = (values) => {
+  const matches = new Set<string | null>(values);
+  return { test: (facts) => matches.has(facts.address), found: (facts) => facts.address };
+};
+
 const time: Compiler = (values) => {
   const open = compileTimes(values);
   return { test: (facts) => open(facts.minute), found: (facts) => new Date(facts.session.startedAt).toString().slice(0, 21) };
@@ -199,6 +204,7 @@ const compilers: Record<ConditionKey, Compiler> = {
   sni: text('host', (facts) => facts.sni),
   alpn: anyText((facts) => facts.session.alpn),
   ja4: text('folded', (facts) => facts.session.ja4),
+  address,
   file,
   problem,
   name: text('host', (facts) => facts.name),

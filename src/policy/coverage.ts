@@ -52,7 +52,7 @@ export function writtenKeys(conditions: Conditions): ConditionKey[] {
   return allKeys.filter((key) => conditions[key] !== undefined);
 }
 
-const allKeys: readonly ConditionKey[] = ['client', 'destination', 'port', 'service', 'user', 'time', 'sni', 'alpn', 'ja4', 'file', 'problem', 'name', 'protocol', 'tls',
+const allKeys: readonly ConditionKey[] = ['client', 'destination', 'port', 'service', 'user', 'time', 'sni', 'alpn', 'ja4', 'address', 'file', 'problem', 'name', 'protocol', 'tls',
   'method', 'host', 'path', 'header', 'upgrade', 'from', 'to', 'agent', 'message', 'peer'];
 
 /** Whether a rule matches whatever comes. */
@@ -100,6 +100,7 @@ function valueCovers(key: ConditionKey, wide: string, narrow: string): boolean {
       return hostCovers(wide, narrow);
     case 'path':
       return patternCovers(wide, narrow);
+    case 'address':
     case 'service':
     case 'time':
     case 'file':

@@ -4,6 +4,7 @@
 import type { CertificateProblem } from '../core/certificates.ts';
 import type { Session } from '../core/session.ts';
 import type { CertificateVerdict, ConnectionVerdict, HttpFacts, Policy, PolicyStage, ProtocolVerdict, RequestVerdict, SipFacts, SslVerdict, TurnFacts } from '../core/verdicts.ts';
+import { policyStages } from '../core/verdicts.ts';
 import { protocolStates } from '../core/protocols.ts';
 import type { ProtocolName } from '../core/protocols.ts';
 import { compileWhen, testsOf } from './conditions.ts';
@@ -89,6 +90,7 @@ const plainService: ServiceSettings = { type: 'tcp-tunnel', detectProtocol: true
 class RuleBook implements CompiledPolicy {
   readonly stages: Stages;
   readonly options: PolicyOptions;
+  readonly asksForClaim: boolean;
   readonly #facts = new Facts();
   readonly #books: { readonly [S in PolicyStage]: Book };
   readonly #serviceIndex: ReadonlyMap<string, number>;
@@ -118,6 +120,7 @@ class RuleBook implements CompiledPolicy {
       connection: book('connection'), ssl: book('ssl'), certificate: book('certificate'), protocol: book('protocol'), http: book('http'), sip: book('sip'), turn: book('turn'),
     };
     this.#serviceIndex = new Map([...options.services.keys()].map((name, index) => [name, index + 1]));
+    this.asksForClaim = policyStages.some((stage) => rules[stage].some(({ when }) => when?.address !== undefined || when?.not?.address !== undefined));
     this.#connectionReaches = rules.connection.some((rule) => rule.detect !== undefined || rule.tunnelOnError !== undefined);
     this.#sslReaches = rules.ssl.some((rule) => rule.tunnelOnError !== undefined);
     this.#certificateVerdicts = this.stages.certificate.map(({ name, rule }) => ({ action: rule.then, rule: name }));

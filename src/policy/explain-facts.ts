@@ -5,6 +5,7 @@ import { isIP } from 'node:net';
 import { parseAddress } from '../core/addresses.ts';
 import { certificateProblems } from '../core/certificates.ts';
 import type { CertificateProblem } from '../core/certificates.ts';
+import { addressMatches } from '../core/session.ts';
 import type { Destination, Session } from '../core/session.ts';
 import type { HttpFacts, SipFacts, TurnFacts } from '../core/verdicts.ts';
 import { protocolNames } from '../core/protocols.ts';
@@ -22,6 +23,7 @@ export const questionKeys = {
   sni: 'server name in the ClientHello',
   alpn: 'ALPN name offered; may be repeated',
   ja4: 'JA4 fingerprint of the ClientHello',
+  address: 'whether the address dialled is one of the name\'s (SNI, else host): named, other or unresolved',
   tls: 'none for a flow that is not TLS (default: TLS, unless the protocol is plain)',
   protocol: 'what is spoken, inside TLS where that is opened (default: what the other facts suggest, else unknown)',
   problem: 'problem of the server\'s certificate; may be repeated',
@@ -71,7 +73,7 @@ export function readQuestion(question: unknown, services: ReadonlyMap<string, Se
   if (Number.isNaN(startedAt)) return { ok: false, problem: `time: expected a date and time such as 2026-03-01T09:30; found ${one('time')}` };
   const protocol = protocolNames.find((name) => name === one('protocol')) ?? null;
   const service = one('service') ?? defaultService(services);
-  const session: Session = { ...nobody, id: 'explain', service, client: { ip: one('client') ?? documentationClient, port: 0 }, destination, startedAt, sni: one('sni'), alpn: many('alpn'), ja4: one('ja4'), user: one('user') };
+  const session: Session = { ...nobody, id: 'explain', service, client: { ip: one('client') ?? documentationClient, port: 0 }, destination, startedAt, sni: one('sni'), alpn: many('alpn'), ja4: one('ja4'), user: one('user'), ...claimOf(one) };
   const sip = readSip(one, protocol);
   return {
     ok: true,
@@ -115,7 +117,7 @@ function repeats(key: string): boolean {
 /** What is wrong with a word that comes from a closed list, or null. */
 function wordProblem(words: ReadonlyMap<string, readonly string[]>, services: ReadonlyMap<string, ServiceSettings>): string | null {
   const tlsWords: readonly (TlsState | 'yes')[] = ['none', 'yes', 'intercepted', 'tunnelled'];
-  const lists: readonly [QuestionKey, readonly string[]][] = [['protocol', protocolNames], ['problem', certificateProblems], ['tls', tlsWords], ['service', [...services.keys()]]];
+  const lists: readonly [QuestionKey, readonly string[]][] = [['protocol', protocolNames], ['problem', certificateProblems], ['tls', tlsWords], ['address', addressMatches], ['service', [...services.keys()]]];
   for (const [key, known] of lists) {
     const wrong = words.get(key)?.find((word) => !known.includes(word));
     if (wrong !== undefined) return `${key}: there is no ${JSON.stringify(wrong)}; known: ${known.join(', ')}`;
@@ -138,6 +140,11 @@ function readDestination(text: string): Destination | null {
 function defaultService(services: ReadonlyMap<string, ServiceSettings>): string {
   const entries = [...services];
   return (entries.find(([, { type }]) => type === 'ssl') ?? entries[0])?.[0] ?? '';
+}
+
+function claimOf(one: (key: QuestionKey) => string | null): Pick<Session, 'claim'> {
+  const address = addressMatches.find((word) => word === one('address'));
+  return address === undefined ? {} : { claim: { name: one('sni') ?? one('host') ?? '', address } };
 }
 
 function readHttp(one: (key: QuestionKey) => string | null, headers: readonly string[]): HttpFacts | null {

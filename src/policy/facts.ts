@@ -3,7 +3,7 @@
 
 import { Address, parseAddress } from '../core/addresses.ts';
 import type { CertificateProblem } from '../core/certificates.ts';
-import type { Session } from '../core/session.ts';
+import type { AddressMatch, Session } from '../core/session.ts';
 import type { HttpFacts, SipFacts, TurnFacts } from '../core/verdicts.ts';
 import type { ProtocolName } from '../core/protocols.ts';
 import type { TlsState } from './rules.ts';
@@ -81,6 +81,17 @@ export class Facts {
   get requestHost(): string | null {
     const host = this.http?.host ?? null;
     return host === null ? null : hostOfAuthority(host);
+  }
+
+  /** How the name claimed relates to the destination; null when none is claimed, or nobody looked. */
+  get address(): AddressMatch | null {
+    const { claim } = this.session;
+    const asked = this.requestHost;
+    if (asked === null) return claim?.address ?? null;
+    // What an explicit client asks for is what is dialled.
+    if (asked === this.destinationHost) return 'named';
+    if (claim === undefined || claim === null) return claim === null ? 'unresolved' : null;
+    return foldHost(claim.name) === asked ? claim.address : 'other';
   }
 
   /** The HTTP request's path as rules see it. */

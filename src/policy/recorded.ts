@@ -8,7 +8,7 @@ import { isErrorCode } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import { protocolNames } from '../core/protocols.ts';
 import type { ProtocolName } from '../core/protocols.ts';
-import { actions } from '../core/session.ts';
+import { actions, addressMatches } from '../core/session.ts';
 import type { Session } from '../core/session.ts';
 import { nobody } from './facts.ts';
 
@@ -26,6 +26,7 @@ const line = z.object({
   sni: text,
   alpn: z.array(z.string()).default([]),
   ja4: text,
+  claim: z.object({ name: z.string(), address: z.enum(addressMatches) }).nullable().optional(),
   user: text,
   protocol: z.enum(protocolNames),
   chain: z.array(z.string()),
@@ -51,12 +52,12 @@ export interface RecordedFlow {
 export function readRecorded(written: string): RecordedFlow | null {
   const parsed = line.safeParse(jsonOf(written));
   if (!parsed.success) return null;
-  const { tls, destination, ...known } = parsed.data;
+  const { tls, destination, claim, ...known } = parsed.data;
   const explicit = known.chain[0] === 'socks' || known.chain[0] === 'http-explicit';
   const [outer, inner] = known.chain.slice(explicit ? 1 : 0).filter(isProtocol);
   // Who names a destination is asked about before it is resolved.
   const asked = explicit && destination.host !== null ? { ...destination, ip: null } : destination;
-  return { session: { ...nobody, ...known, destination: asked }, problems: problemsOf(tls.upstream?.problems ?? [], known.error, known.errorDetail), outer: outer ?? null, inner: outer === 'tls' ? (inner ?? null) : null };
+  return { session: { ...nobody, ...known, ...(claim === undefined ? {} : { claim }), destination: asked }, problems: problemsOf(tls.upstream?.problems ?? [], known.error, known.errorDetail), outer: outer ?? null, inner: outer === 'tls' ? (inner ?? null) : null };
 }
 
 /** Denied before anything was noted of the server, the error tells: its detail lists them, its code is the first. */

@@ -3,6 +3,7 @@
 
 import type { ErrorCode } from '../core/errors.ts';
 import type { CertificateProblem, RevocationMode, TlsVersion } from '../core/certificates.ts';
+import type { AddressMatch } from '../core/session.ts';
 import type { PolicyStage } from '../core/verdicts.ts';
 import type { HostList } from './host-list.ts';
 
@@ -21,6 +22,8 @@ export interface Conditions {
   readonly sni?: readonly string[] | undefined;
   readonly alpn?: readonly string[] | undefined;
   readonly ja4?: readonly string[] | undefined;
+  /** How the name claimed relates to the destination's address. */
+  readonly address?: readonly AddressMatch[] | undefined;
   /** Files of names; each name stands for itself and everything below it. */
   readonly file?: readonly string[] | undefined;
   readonly problem?: readonly CertificateProblem[] | undefined;
@@ -145,10 +148,10 @@ const hello = [...common, 'sni', 'alpn', 'ja4', 'file'] as const;
 /** Which conditions each stage can judge: facts not known yet at a stage cannot be asked for there. */
 export const stageConditions = {
   connection: common,
-  ssl: hello,
-  certificate: [...hello, 'problem', 'name'],
-  protocol: [...hello, 'protocol', 'tls'],
-  http: [...hello, 'protocol', 'method', 'host', 'path', 'header', 'upgrade'],
+  ssl: [...hello, 'address'],
+  certificate: [...hello, 'address', 'problem', 'name'],
+  protocol: [...hello, 'address', 'protocol', 'tls'],
+  http: [...hello, 'address', 'protocol', 'method', 'host', 'path', 'header', 'upgrade'],
   sip: [...hello, 'protocol', 'method', 'from', 'to', 'agent'],
   turn: [...hello, 'protocol', 'message', 'peer'],
 } as const satisfies Record<PolicyStage, readonly ConditionKey[]>;

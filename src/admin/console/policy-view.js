@@ -17,6 +17,7 @@ const groups = [
     { key: 'sni', label: 'Server name (SNI)', hint: 'sip.contoso.com' },
     { key: 'alpn', label: 'ALPN', hint: 'h2, http/1.1', list: true },
     { key: 'ja4', label: 'JA4', hint: '' },
+    { key: 'address', label: 'Name and address', hint: 'named, other or unresolved' },
     { key: 'problem', label: 'Certificate problems', hint: 'expired, name', list: true },
   ] },
   { title: 'Request', facts: [

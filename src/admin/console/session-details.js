@@ -67,6 +67,7 @@ function Facts({ api, session, onKill }) {
       <h3>TLS</h3>
       <${Pairs} rows=${[
         ['Name asked for', session.sni],
+        ['Address', session.claim && { named: 'is one of the name\'s', other: 'is none of the name\'s', unresolved: 'unknown: the name cannot be resolved' }[session.claim.address]],
         ['Client', tls.client && `${tls.client.version}, ${tls.client.cipher}${tls.client.alpn === null ? '' : `, ${tls.client.alpn}`}`],
         ['Server', tls.upstream && `${tls.upstream.version}, ${tls.upstream.cipher}${tls.upstream.alpn === null ? '' : `, ${tls.upstream.alpn}`}`],
         ['Server name', tls.upstream && tls.upstream.name],

@@ -2,7 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { policyStages } from '../../../src/core/verdicts.ts';
-import type { Session } from '../../../src/core/session.ts';
+import { addressMatches } from '../../../src/core/session.ts';
+import type { AddressMatch, Session } from '../../../src/core/session.ts';
 import type { HttpFacts } from '../../../src/core/verdicts.ts';
 import { compileWhen, testsOf } from '../../../src/policy/conditions.ts';
 import { Facts } from '../../../src/policy/facts.ts';
@@ -76,6 +77,23 @@ describe('the ClientHello', () => {
     expect(holds({ ja4: ['t13d1516h2_*'] }, { ja4: 't13d1516h2_8daaf6152771_02713d6af862' })).toBe(true);
     expect(holds({ ja4: ['t12*'] }, { ja4: 't13d1516h2_8daaf6152771_02713d6af862' })).toBe(false);
   });
+  it('address: what was found of the name claimed; nothing found matches nothing', () => {
+    const claim = (address: AddressMatch): Partial<Session> => ({ sni: 'a.example', claim: { name: 'a.example', address } });
+    for (const address of addressMatches) {
+      expect(addressMatches.filter((word) => holds({ address: [word] }, claim(address)))).toEqual([address]);
+      expect(holds({ not: { address: [address] } }, claim(address))).toBe(false);
+    }
+    expect(holds({ address: addressMatches }, { sni: 'a.example' })).toBe(false);
+    expect(holds({ address: addressMatches }, { claim: null })).toBe(false);
+  });
+  it('address of a request: the connection\'s name only, unless its host is what was dialled', () => {
+    const claim = { name: 'www.example.com', address: 'named' } as const;
+    expect(holds({ address: ['named'] }, { claim }, http({}))).toBe(true);
+    expect(holds({ address: ['other'] }, { claim }, http({ host: 'else.example.com' }))).toBe(true);
+    expect(holds({ address: ['unresolved'] }, { claim: null }, http({}))).toBe(true);
+    expect(holds({ address: addressMatches }, {}, http({}))).toBe(false);
+    expect(holds({ address: ['named'] }, { destination: { ip: null, port: 80, host: 'www.example.com' } }, http({}))).toBe(true);
+  });
   it('file: by SNI, else by the host asked for, and by the request\'s host where there is a request', () => {
     const named = { destination: { ip: null, port: 443, host: 'www.bank.example' } };
     expect(holds({ file: ['names.txt'] }, { sni: 'www.bank.example' })).toBe(true);
@@ -136,7 +154,7 @@ describe('not', () => {
 });
 
 describe('stages', () => {
-  const value: Record<string, unknown> = { client: '10.0.0.1', destination: '10.0.0.1', port: 1, service: 's', time: 'mon', sni: 'x', file: 'f', problem: 'expired', name: 'x', protocol: 'sip', tls: 'none', host: 'x', peer: '10.0.0.1' };
+  const value: Record<string, unknown> = { client: '10.0.0.1', destination: '10.0.0.1', port: 1, service: 's', time: 'mon', address: 'other', sni: 'x', file: 'f', problem: 'expired', name: 'x', protocol: 'sip', tls: 'none', host: 'x', peer: '10.0.0.1' };
   const then: Record<string, string> = { ssl: 'tunnel', protocol: 'relay' };
   it.each(policyStages)('%s takes the conditions whose facts it has, and no other', (stage) => {
     const known: readonly string[] = stageConditions[stage];

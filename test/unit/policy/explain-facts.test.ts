@@ -21,6 +21,7 @@ describe('readQuestion', () => {
     [{ dst: 'a:1', protocol: 'https-any' }, 'there is no "https-any"; known: ms-turn'],
     [{ dst: 'a:1', problem: ['expired', 'old'] }, 'there is no "old"; known: expired'],
     [{ dst: 'a:1', service: 'nope' }, 'there is no "nope"; known: proxy, https'],
+    [{ dst: 'a:1', address: 'wrong' }, 'address: there is no "wrong"; known: named, other, unresolved'],
     [{ dst: 'a:1', client: 'me' }, 'client: expected an address'],
     [{ dst: 'a:1', time: 'noon' }, 'time: expected a date'],
   ])('%j', (question, problem) => {
@@ -32,6 +33,12 @@ describe('readQuestion', () => {
     expect(answer).toMatchObject({ ok: true, facts: { tls: true, protocol: null, session: { service: 'https', startedAt: 1000, destination: { ip: '2001:db8::1', port: 5061, host: null }, alpn: ['h2', 'http/1.1'], client: { ip: '192.0.2.1' } } } });
     expect(answer.ok && answer.facts.http).toEqual({ method: 'GET', host: 'x', path: '/', headers: new Set(['x-a']), upgrade: null });
     expect(read({ dst: 'www.example.com:443' })).toMatchObject({ facts: { session: { destination: { ip: null, host: 'www.example.com' } } } });
+  });
+  it('address is about the name in the hello, else the request\'s host; what is not said stays open', () => {
+    expect(read({ dst: 'a:1', sni: 'x', host: 'y', address: 'other' })).toMatchObject({ facts: { session: { claim: { name: 'x', address: 'other' } } } });
+    expect(read({ dst: 'a:1', host: 'y', address: 'named' })).toMatchObject({ facts: { session: { claim: { name: 'y', address: 'named' } } } });
+    const open = read({ dst: 'a:1', sni: 'x' });
+    expect(open.ok && Object.hasOwn(open.facts.session, 'claim')).toBe(false);
   });
   it('a method belongs to SIP where the protocol says so', () => {
     expect(read({ dst: 'a:1', protocol: 'sips', method: 'BYE' })).toMatchObject({ facts: { http: null, sip: { method: 'BYE' } } });

@@ -10,6 +10,13 @@ test('a line of the access log gives its session back', () => {
   expect(flow).toMatchObject({ outer: 'tls', inner: 'h2', problems: [], session: { id: 'w1-2', sni: 'a.example', alpn: ['h2'], ja4: 't13', user: 'ann', destination: { ip: '203.0.113.9' } } });
 });
 
+test('what was found of the name claimed comes back; where nobody looked it stays open', () => {
+  const claim = { name: 'a.example', address: 'other' } as const;
+  expect(readRecorded(accessLine({ ...session, claim }))?.session.claim).toEqual(claim);
+  expect(readRecorded(accessLine({ ...session, claim: null }))?.session.claim).toBeNull();
+  expect(Object.hasOwn(readRecorded(accessLine(session))?.session ?? {}, 'claim')).toBe(false);
+});
+
 test.each([
   [['socks', 'tls', 'sips'], 'tls', 'sips', null], [['http-explicit', 'http'], 'http', null, null], [['tls'], 'tls', null, '203.0.113.9'], [[], null, null, '203.0.113.9'], [['unknown'], 'unknown', null, '203.0.113.9'],
 ] as const)('%j', (chain, outer, inner, ip) => {

@@ -40,7 +40,7 @@ const serviceSchema = z
     listen: listenAddress.describe('Address and port; `[::]` is dual stack.'),
     acquire: z.enum(['redirect', 'tproxy']).optional().describe('How connections come to a transparent service: nftables REDIRECT or TPROXY. Default redirect.'),
     to: serverAddress.optional().describe('tcp-tunnel only: the fixed server, instead of acquire.'),
-    source: z.enum(['gateway', 'client']).default('gateway').describe('Transparent services: whose address servers see. client: the client\'s own; needs CAP_NET_ADMIN, and the servers\' answers must come back through this machine (`sallyport net apply` takes them in).'),
+    source: z.enum(['gateway', 'client']).default('gateway').describe('Transparent services: whose address servers see. client: the client\'s own; needs CAP_NET_ADMIN, and the servers\' answers must come back through this machine (`sallyport net apply` takes them in). The address is the client\'s, the port is one the gateway picks: it may be one that the client itself uses towards the same server on a way past the gateway, where answers would then be mixed up, so send all of a client\'s traffic to such servers through it.'),
     detectProtocol: z.union([z.boolean(), z.array(detectWord)]).default(true).describe('Which protocols to look for: all, none, or a list of names and groups. On an ssl service TLS itself, on an http service HTTP itself, is known by type.'),
     proxyProtocol: z.array(network).default([]).describe('Senders that begin each connection with a PROXY protocol header (v1 or v2); from anyone else such a header is not looked for.'),
     tunnelOnError: tunnelOnError.optional().describe('Errors that turn into a tunnel, for this service. A rule\'s goes first; default: the top-level tunnelOnError.'),

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { visitWithChromium } from './support/browsers.ts';
 import { labConfig } from './support/config.ts';
 import { curlWith, gatewayAt, loginServices, openServices, user } from './support/explicit.ts';
 import { address } from './support/names.ts';
@@ -44,6 +45,15 @@ labFile('explicit proxy', async ({ lab, certificates }) => {
       const { result, sessions } = await at.gateway.during(() => ask([`${https}/`]));
       expect([result.code, result.stdout, result.stderr]).toEqual([0, greeting('https'), '']);
       expect(sessions).toMatchObject([{ service: 'proxy', protocol: 'h2', chain: ['http-explicit', 'tls', 'h2'], action: 'intercept', error: null, tls: { leaf: { mirrored: true } } }]);
+    });
+
+    it('Chromium fetches https by CONNECT', async () => {
+      const { result, sessions } = await at.gateway.during(() => visitWithChromium(file.lab.client, { url: `${https}/`, rootFile: at.gateway.caFile, proxy: gatewayAt(3128) }));
+      expect(result.stdout).toContain(greeting('https').trim());
+      const { name } = address('https');
+      expect(sessions.filter(({ sni }) => sni === name)).toContainEqual(expect.objectContaining({
+        service: 'proxy', chain: ['http-explicit', 'tls', 'h2'], action: 'intercept', error: null, destination: expect.objectContaining({ host: name, port: 443 }),
+      }));
     });
 
     it('a large body comes and goes unchanged', async () => {

@@ -11,6 +11,8 @@ export interface Visit {
   readonly url: string;
   /** PEM of the one root that this browser is given. */
   readonly rootFile: string;
+  /** HTTP proxy that Chromium asks for everything, `host:port`; absent: none. */
+  readonly proxy?: string;
 }
 
 /** Longest a browser may take from start to verdict: machines that run tests are slow and shared. */
@@ -27,14 +29,14 @@ export function insistOnRevocation(host: Host): void {
 }
 
 /** One visit; `stdout` is the page as Chromium shows it, its own error pages included. */
-export async function visitWithChromium(host: Host, { url, rootFile }: Visit): Promise<RunResult> {
+export async function visitWithChromium(host: Host, { url, rootFile, proxy }: Visit): Promise<RunResult> {
   const home = mkdtempSync(join(host.folder, 'chromium-'));
   const database = join(home, '.pki', 'nssdb');
   mkdirSync(database, { recursive: true });
   await trust(host, database, rootFile);
   return host.run([
     'chromium', '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', `--user-data-dir=${join(home, 'profile')}`, '--dump-dom', url,
+    '--disable-component-update', '--disable-sync', `--user-data-dir=${join(home, 'profile')}`, ...(proxy === undefined ? [] : [`--proxy-server=http://${proxy}`]), '--dump-dom', url,
   ], { env: { HOME: home }, timeoutMs: visitMs });
 }
 

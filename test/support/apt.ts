@@ -35,6 +35,8 @@ export const labPackages: Readonly<Record<string, string>> = {
   'sip-tester': '/usr/bin/sipp',
   'linphone-cli': '/usr/bin/linphonec',
   'baresip-core': '/usr/bin/baresip',
+  'mariadb-server-core': '/usr/sbin/mariadbd',
+  'mariadb-client-core': '/usr/bin/mariadb',
   coturn: '/usr/bin/turnserver',
   gcc: '/usr/bin/cc',
   'libc6-dev': '/usr/include/stdio.h',

@@ -7,6 +7,8 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 /** Line colours; more series than these are summed up as `others`. */
 const seriesMax = 8;
 const heightPx = 180;
+/** Shown at least: a page that was just opened has one reading, which is no span of time. */
+const timeSpanSeconds = 120;
 
 /** Steps of an axis, by what it counts: bytes in powers of two, whole things without fractions. */
 const stepsOf = {
@@ -33,7 +35,7 @@ export function Chart({ title, times, lines, write, unit }) {
     const axis = { stroke: color('--faint'), grid: { stroke: color('--line'), width: 1 }, ticks: { show: false }, font: '12px system-ui, sans-serif' };
     plot.current = new uPlot({
       width: box.current.clientWidth, height: heightPx, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } },
-      scales: { y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.1 : 1] } },
+      scales: { x: { range: (_, low, high) => [Math.min(low, high - timeSpanSeconds), high] }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.1 : 1] } },
       axes: [{ ...axis, values: (_, ticks) => ticks.map((tick) => timeText(tick * 1000)), space: 70, size: 30 }, { ...axis, size: 72, incrs: stepsOf[unit], values: (_, ticks) => ticks.map(write) }],
       series: [{}, ...names.map((name, index) => ({ label: name, stroke: color(`--series-${index + 1}`), width: 2, points: { show: false }, spanGaps: false }))],
     }, data, box.current);

@@ -7,8 +7,17 @@ import { mustRun } from '../../support/program.ts';
 const sources = join(import.meta.dirname, '../peers');
 const builds = join(import.meta.dirname, '../.build');
 
-/** Path of the program of `name.c`, built with the flags of these pkg-config packages; throws with the compiler's words. */
-export async function compile(name: string, packages: readonly string[]): Promise<string> {
+/** What this process builds or has built: clients that start at once share one run of the compiler. */
+const built = new Map<string, Promise<string>>();
+
+/** Path of the program of `name.c`, built with the flags of these pkg-config packages; rejects with the compiler's words. */
+export function compile(name: string, packages: readonly string[]): Promise<string> {
+  const program = built.get(name) ?? build(name, packages);
+  built.set(name, program);
+  return program;
+}
+
+async function build(name: string, packages: readonly string[]): Promise<string> {
   const source = join(sources, `${name}.c`);
   const program = join(builds, name);
   if (existsSync(program) && statSync(program).mtimeMs > statSync(source).mtimeMs) return program;

@@ -12,12 +12,10 @@ import { gatewayFor, labFile } from './support/suite.ts';
 
 const database = address('plain').v4;
 const [direct, onTlsPort] = [3306, 443];
-const web = address('echo');
+const webs = { unseen: address('echo'), notTls: address('tls12'), noLook: address('tls13'), none: address('https') };
 const page = 'plain http on 443\n';
 /** No timer of detection ends while a client of these tests waits. */
 const endless = { detectRaceMs: 30_000, detectSilenceMs: 30_000, detectMs: 30_000 };
-/** No tunnelOnError of its own, so that the default counts. */
-const opened = [{ name: 'all', then: 'intercept' as const }];
 const statement = 'select 6*7, repeat("x", 300000)';
 const answer = `42\t${'x'.repeat(300_000)}\n`;
 
@@ -26,7 +24,7 @@ labFile('other protocols', async ({ lab: { server } }) => {
   const pages = join(server.folder, 'pages');
   await server.mustRun(['mkdir', pages]);
   writeFileSync(join(pages, 'page'), page);
-  await server.spawn('web', ['python3', '-u', '-m', 'http.server', '443', '--bind', web.v4, '--directory', pages], { says: /Serving HTTP/, readyMs: 20_000 });
+  await server.spawn('web', ['python3', '-u', '-m', 'http.server', '443', '--bind', '0.0.0.0', '--directory', pages], { says: /Serving HTTP/, readyMs: 20_000 });
   // The same database behind the port of TLS.
   await server.mustRun(['nft', '-f', '-'], { input: `table ip lab { chain in { type nat hook prerouting priority dstnat; ip daddr ${database} tcp dport ${onTlsPort} dnat to ${database}:${direct}; }; }` });
 }, (file) => {
@@ -53,43 +51,43 @@ labFile('other protocols', async ({ lab: { server } }) => {
         expect(sessions).toMatchObject([{ protocol: 'unknown', action, note: 'the server spoke first', error: null }]);
       });
     });
-
-    describe('tunnelled by a connection rule', () => {
-      const at = gatewayFor(file, { mode, limits: endless, policy: { connection: [{ name: 'unseen', when: { destination: [database] }, then: 'tunnel' }] } });
-
-      it('nothing is looked at', async () => {
-        const { result, sessions } = await at.gateway.during(() => ask(onTlsPort));
-        expect([result.code, result.stderr, result.stdout === answer]).toEqual([0, '', true]);
-        expect(sessions).toMatchObject([{ protocol: 'undetected', action: 'tunnel', rule: 'connection/unseen', error: null }]);
-      });
-    });
   });
 
-  describe.each(modes)('plain HTTP on 443 of an ssl service by %s', (mode) => {
-    const fetch = () => curlWith(file.lab.client, ['-4', '-w', '%{http_code}', `http://${web.name}:443/page`]);
+  describe.each(modes)('443 of an ssl service by %s, where errors do not tunnel', (mode) => {
+    const at = gatewayFor(file, {
+      mode, tunnelOnError: false, limits: endless,
+      policy: {
+        connection: [
+          { name: 'unseen', when: { destination: [database, webs.unseen.v4] }, then: 'tunnel' },
+          { name: 'not-tls', when: { destination: webs.notTls.v4 }, then: 'allow', tunnelOnError: ['NOT_TLS'] },
+          { name: 'no-look', when: { destination: webs.noLook.v4 }, then: 'allow', detect: { off: ['tls'] } },
+        ],
+        ssl: [{ name: 'all', then: 'intercept' }],
+        protocol: [{ name: 'web', when: { protocol: 'http', destination: webs.noLook.v4 }, then: 'relay' }],
+      },
+    });
+    const fetch = (name: string) => at.gateway.during(() => curlWith(file.lab.client, ['-4', '-w', '%{http_code}', `http://${name}:443/page`]));
 
-    describe.each([
-      ['tunnelled on NOT_TLS', { tunnelOnError: ['NOT_TLS' as const], policy: { ssl: opened } }, { protocol: 'http', action: 'tunnel', tunnelledOnError: 'NOT_TLS' }],
-      ['tunnelled by a rule', { policy: { ssl: opened, connection: [{ name: 'unseen', then: 'tunnel' as const }] } }, { protocol: 'undetected', action: 'tunnel', rule: 'connection/unseen', tunnelledOnError: null }],
-      ['with the look for TLS switched off, relayed by a rule', { policy: { ssl: opened, connection: [{ name: 'no-tls', then: 'allow' as const, detect: { off: ['tls'] } }], protocol: [{ name: 'web', when: { protocol: ['http'] }, then: 'relay' as const }] } }, { protocol: 'http', action: 'relay', rule: 'protocol/web', tunnelledOnError: null }],
-    ] as const)('%s', (_, changes, seen) => {
-      const at = gatewayFor(file, { mode, tunnelOnError: false, ...structuredClone(changes) as object });
-
-      it('passes whole', async () => {
-        const { result, sessions } = await at.gateway.during(fetch);
-        expect([result.code, result.stdout]).toEqual([0, `${page}200`]);
-        expect(sessions).toMatchObject([{ service: 'https', error: null, ...seen }]);
-      });
+    it('MySQL, tunnelled by a rule: nothing is looked at', async () => {
+      const { result, sessions } = await at.gateway.during(() => ask(onTlsPort));
+      expect([result.code, result.stderr, result.stdout === answer]).toEqual([0, '', true]);
+      expect(sessions).toMatchObject([{ protocol: 'undetected', action: 'tunnel', rule: 'connection/unseen', error: null }]);
     });
 
-    describe('where nothing is tunnelled', () => {
-      const at = gatewayFor(file, { mode, tunnelOnError: false, policy: { ssl: opened } });
+    it.each([
+      ['tunnelled by a rule', webs.unseen, { protocol: 'undetected', action: 'tunnel', rule: 'connection/unseen', tunnelledOnError: null }],
+      ['tunnelled because it is no TLS', webs.notTls, { protocol: 'http', action: 'tunnel', tunnelledOnError: 'NOT_TLS' }],
+      ['relayed by a rule, with the look for TLS switched off', webs.noLook, { protocol: 'http', action: 'relay', rule: 'protocol/web', tunnelledOnError: null }],
+    ] as const)('plain HTTP, %s, passes whole', async (_, { name }, seen) => {
+      const { result, sessions } = await fetch(name);
+      expect([result.code, result.stdout]).toEqual([0, `${page}200`]);
+      expect(sessions).toMatchObject([{ service: 'https', error: null, ...seen }]);
+    });
 
-      it('is reset, and no server is dialled', async () => {
-        const { result, sessions } = await at.gateway.during(fetch);
-        expect(result.code).toBe(56);
-        expect(sessions).toMatchObject([{ error: 'NOT_TLS', action: null, bytes: { toUpstream: 0 } }]);
-      });
+    it('plain HTTP that no rule lets pass is reset, and no server is dialled', async () => {
+      const { result, sessions } = await fetch(webs.none.name);
+      expect(result.code).toBe(56);
+      expect(sessions).toMatchObject([{ error: 'NOT_TLS', action: null, bytes: { toUpstream: 0 } }]);
     });
   });
 });

@@ -3,7 +3,6 @@
 
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'undici';
@@ -15,6 +14,7 @@ import { SessionHistory } from '../src/sessions/history.ts';
 import { SessionTable } from '../src/sessions/table.ts';
 import { chromiumPath, openBrowser } from '../test/support/browser.ts';
 import { startProgram } from '../test/support/program.ts';
+import { freePort } from './free-port.ts';
 import { columns } from './report.ts';
 import type { PartReport } from './report.ts';
 import { quantile } from './statistics.ts';
@@ -164,12 +164,4 @@ function fill(folder: string, count: number): void {
     table.close(session, index % 11 === 0 ? 'CLIENT_REJECTED_CERT' : null);
   }
   history.close();
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }

@@ -9,6 +9,14 @@ import { optionsWith, policyOf, sessionWith } from './support.ts';
 
 const get: HttpFacts = { method: 'GET', host: 'www.example.com', path: '/', headers: new Set(), upgrade: null };
 
+describe('whether names must be looked up beforehand', () => {
+  it('only where a rule asks, plainly or by not', () => {
+    expect(policyOf({ ssl: [{ when: { sni: 'a.example' }, then: 'tunnel' }] }).asksForClaim).toBe(false);
+    expect(policyOf({ ssl: [{ when: { address: 'other' }, then: 'deny' }] }).asksForClaim).toBe(true);
+    expect(policyOf({ http: [{ when: { not: { address: 'named' } }, then: 'deny' }] }).asksForClaim).toBe(true);
+  });
+});
+
 describe('no rule matched', () => {
   const policy = policyOf({});
   const session = sessionWith();

@@ -80,6 +80,14 @@ describe('explainPolicy', () => {
     expect(stage(policy, { protocol: 'sip' }, 'ssl')?.note).toBe('the flow is not TLS');
     expect(stage(policy, { tls: 'none' }, 'protocol')).toMatchObject({ action: 'relay', settings: { protocol: 'unknown', tls: 'none' } });
   });
+  it('judges by the address that is said, and says where it was not', () => {
+    const guarded = policyOf({ ssl: [{ name: 'forged', when: { address: ['other', 'unresolved'] }, then: 'deny' }, { name: 'bank', when: { sni: 'bank.example' }, then: 'tunnel' }] });
+    for (const [address, rule] of [['named', 'ssl/bank'], ['other', 'ssl/forged'], ['unresolved', 'ssl/forged']]) {
+      expect(stage(guarded, { sni: 'bank.example', address }, 'ssl')?.rule).toBe(rule);
+    }
+    expect(traceText(trace(guarded, { sni: 'bank.example', address: 'named' }))).toContain('not ssl/forged: address named is not other, unresolved');
+    expect(traceText(trace(guarded, { sni: 'bank.example' }))).toContain('not ssl/forged: address is not known, wanted other, unresolved');
+  });
   it('is plain data for the API', () => {
     const one = trace(policy, { sni: 'a.example' });
     expect(JSON.parse(JSON.stringify(one))).toEqual(one);

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminFault } from './admin/fault.ts';
 import type { AdminOptions, LearnedControl } from './admin/options.ts';
 import type { ReadyConfig } from './commands/policy.ts';
@@ -59,6 +60,8 @@ export async function adminOptions({ config, traffic, certificates, registry, lo
     async revoke(order) {
       const request = readRevocation(order);
       if (request === null) throw new AdminFault(400, 'BAD_REQUEST', 'expected {"target": SERIAL or HOST, "keep": false}');
+      // What workers showed a moment ago is on its way into the record.
+      await sleep(2 * config.limits.stateSaveMs);
       return { revoked: await certificates.revoke(request) };
     },
     ca: () => ({ pem: certificates.caPem, der: certificates.caDer }),

@@ -48,31 +48,32 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { config } = options.ready;
   const workers = workersOf(config);
   const registry = meterFor(config, 'primary');
-  const certificates = await openCertificates(certificateOptions(config, registry, log, true));
-  for (const warning of certificates.issuerInfo().warnings) log.warn(warning);
-  const revocation = await startRevocationListener({ ...config.issuer.crl.listen, revocation: certificates.revocation, limits: config.limits });
-  const history = new SessionHistory({ folder: config.state, worker: 'w0', limits: config.limits, log, primary: true });
-  const learned = openLearned({ config, meter: registry.meter, log, clock: Date.now });
-  let traffic: Traffic | null = null;
-  let admin: Admin | null = null;
-  let following: InForce | null = null;
+  /** What was opened, in the order in which it is closed. */
+  const ends: (() => void | Promise<void>)[] = [];
   let draining = false;
   const stop = async (): Promise<void> => {
     draining = true;
-    following?.close();
-    await traffic?.drain();
-    await admin?.close();
-    learned.close();
-    history.close();
-    await revocation.close();
-    await certificates.close();
+    for (const end of ends) await end();
   };
   try {
+    const certificates = await openCertificates(certificateOptions(config, registry, log, true));
+    ends.unshift(() => certificates.close());
+    for (const warning of certificates.issuerInfo().warnings) log.warn(warning);
+    const revocation = await startRevocationListener({ ...config.issuer.crl.listen, revocation: certificates.revocation, limits: config.limits });
+    ends.unshift(() => revocation.close());
+    const history = new SessionHistory({ folder: config.state, worker: 'w0', limits: config.limits, log, primary: true });
+    ends.unshift(() => history.close());
+    const learned = openLearned({ config, meter: registry.meter, log, clock: Date.now });
+    ends.unshift(() => learned.close());
     const joint = { ...options, workers, learned, history };
-    traffic = workers === 0 ? await localTraffic(joint, certificates, registry) : await startWorkers(joint);
+    let admin: Admin | null = null;
+    // Stays until traffic has ended: it says that the gateway is draining.
+    ends.unshift(async () => await admin?.close());
+    const traffic = workers === 0 ? await localTraffic(joint, certificates, registry) : await startWorkers(joint);
+    ends.unshift(() => traffic.drain());
     await tellDistributionFaults(certificates, config, log);
     const inForce = new InForce(options, traffic);
-    following = inForce;
+    ends.unshift(() => inForce.close());
     await inForce.follow();
     learned.follow(() => inForce.ready.config);
     admin = await startAdmin(await adminOptions({ config, traffic, certificates, registry, log, inForce, learned: learned.control, draining: () => draining }));

@@ -75,5 +75,5 @@ function digest(token: string): Buffer {
 /** Digests have one length, so comparing them tells nothing of the token's. */
 function sameToken(token: string, expected: Buffer | null): boolean {
   const given = digest(token);
-  return timingSafeEqual(given, expected ?? given) && expected !== null;
+  return timingSafeEqual(given, expected ?? given) && expected !== null && token !== '';
 }

@@ -29,6 +29,7 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
   if (address === null) throw new Error(`admin.listen is not an address with a port: ${options.listen}`);
   const loopback = isLoopback(address.host);
   if (options.token === '') throw new Error('the admin token is empty');
+  if (options.readToken === '') throw new Error('the token that may only read is empty: remove its file (admin.readTokenFile), and a new one is made');
   if (!loopback && options.token === null) throw new Error(`admin.listen ${options.listen} can be reached by others: it needs admin.tokenFile`);
   const access = createAccess({ token: options.token, readToken: options.readToken ?? null, loopback, hosts: options.hosts ?? [] });
   const stream = streamRoute(options);

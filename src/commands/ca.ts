@@ -3,6 +3,7 @@
 
 import { readFile } from 'node:fs/promises';
 import type { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { installAuthority, openAuthority, retireAuthority } from '../certs/authority.ts';
 import type { Issuer } from '../certs/authority.ts';
@@ -190,6 +191,8 @@ async function revokeLeaves(args: readonly string[], options: CaOptions, output:
   if (reason === undefined) throw new UsageError(`there is no reason ${values.reason}; reasons: ${reasonWords}`);
   const { limits } = options;
   const issuers = await openAll(options);
+  // What a gateway showed a moment ago is on its way into the record.
+  await sleep(2 * limits.stateSaveMs);
   const serials = withState(options, (state) => revoke({ target, keep: values.keep, reason }, {
     issuers, ledger: openLedger(state, limits.revokedMax), leafDaysMax: limits.leafDaysMax, now: Date.now(), issued: openIssuedRecord(state, limits, () => undefined),
   }));

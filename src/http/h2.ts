@@ -33,6 +33,12 @@ export async function exchangeHttp2(flow: Flow, deps: Deps): Promise<Handled> {
     await refuseHttp2({ ...flow, upstream: socket }, deps, { code: error.code, detail: error.detail, rule: null, status: badGateway });
     throw error;
   }
+  // Node hears nothing of a socket that was gone before its session began.
+  if (flow.client.destroyed) {
+    upstream.destroy();
+    socket.destroy();
+    throw new FlowError('RESET_BY_CLIENT');
+  }
   return await new Http2(flow, deps, upstream, socket).run();
 }
 

@@ -43,6 +43,9 @@ class LineWriter implements LineFile {
   /** The last write failed and may have left half a line. */
   #torn = false;
   #writing: Promise<void> | null = null;
+  /** The batch that is on its way to the file. */
+  #append: Promise<void> | null = null;
+  #closing = false;
   /** Ends the wait for more lines; null when none is waited for. */
   #hurry: (() => void) | null = null;
 
@@ -65,14 +68,15 @@ class LineWriter implements LineFile {
 
   async reopen(): Promise<void> {
     const next = await open(this.#options.path, 'a', fileMode);
-    this.#hurry?.();
-    await this.#writing;
     const old = this.#file;
+    // Whatever waits goes to the new file; only the batch that is being written still belongs to the old one.
     this.#file = next;
+    await this.#append;
     await old.close();
   }
 
   async close(): Promise<void> {
+    this.#closing = true;
     while (this.#writing !== null) {
       this.#hurry?.();
       await this.#writing;
@@ -82,22 +86,28 @@ class LineWriter implements LineFile {
 
   /** Never rejects: a full disk must not end a flow. */
   async #drain(): Promise<void> {
-    await this.#moreLines();
     while (this.#waiting.length > 0) {
+      if (!this.#closing && this.#waitingBytes <= batchCharactersMax) await this.#moreLines();
       const { lines, bytes } = this.#takeBatch();
-      try {
-        await this.#file.appendFile(this.#torn ? `\n${lines.join('')}` : lines.join(''));
-        this.#torn = false;
-      } catch (caught) {
-        this.#torn = true;
-        this.#drop(lines.length);
-        this.#options.log.error({ error: caught, path: this.#options.path }, 'a log of lines cannot be written');
-      }
+      this.#append = this.#write(lines);
+      await this.#append;
+      this.#append = null;
       this.#waitingBytes -= bytes;
+      if (this.#dropped > 0) this.#options.log.warn({ lines: this.#dropped, path: this.#options.path }, 'log lines were dropped: the disk is too slow or full');
+      this.#dropped = 0;
     }
     this.#writing = null;
-    if (this.#dropped > 0) this.#options.log.warn({ lines: this.#dropped, path: this.#options.path }, 'log lines were dropped: the disk is too slow or full');
-    this.#dropped = 0;
+  }
+
+  async #write(lines: readonly string[]): Promise<void> {
+    try {
+      await this.#file.appendFile(this.#torn ? `\n${lines.join('')}` : lines.join(''));
+      this.#torn = false;
+    } catch (caught) {
+      this.#torn = true;
+      this.#drop(lines.length);
+      this.#options.log.error({ error: caught, path: this.#options.path }, 'a log of lines cannot be written');
+    }
   }
 
   /** A write costs as much as a few requests: lines wait for each other, until there is a batch of them or somebody closes. */

@@ -37,6 +37,8 @@ labFile('socket activation', async ({ lab, certificates }) => {
       const sockets = [['https', 8443, true], ['http', 8080, true], ['sip', 8061, true], ['turn', 8478, true]];
       const program = await host.spawn('manager', ['python3', manager, JSON.stringify(sockets), ...withoutNetAdmin, ...sallyport, 'run', '-c', gateway.configFile], { cwd: repository });
       Object.assign(gateway, { program });
+    // Traffic comes before the admin listener.
+    await program.waitUntil(async () => (await gateway.api('/readyz')).status === 200, 'become ready', 20_000);
       const ready = (): Promise<void> => program.waitUntil(async () => (await gateway.api('/readyz')).status === 200, 'become ready', 30_000);
       await ready();
       for (const family of ['-4', '-6'] as const) expect((await web(gateway.caFile, family)).stdout).toBe(greeting('https'));

@@ -27,6 +27,8 @@ describe('access', () => {
     }
     expect(judge({ token: null, readToken: null }, bearer('anything'), 'read')).toBe('UNAUTHORIZED');
     expect(judge({ token: null, readToken: null }, bearer(''), 'read')).toBe('UNAUTHORIZED');
+    // A token file that was cut to nothing opens nothing.
+    for (const headers of [bearer(''), { authorization: 'Basic x' }]) expect(judge({ token: '', readToken: '' }, headers, 'read')).toBe('UNAUTHORIZED');
   });
 
   it('names of others do not reach a loopback listener (DNS rebinding)', () => {

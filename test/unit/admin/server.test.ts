@@ -96,6 +96,7 @@ describe('start', () => {
     const rest = { limits: limitsWith(), log: silentLogger, view: localView(testTable().table), metrics: async () => ({ contentType: '', body: '' }), health: () => ({ ready: true, reasons: [] }) };
     await expect(startAdmin({ ...rest, listen: '0.0.0.0:0', token: null })).rejects.toThrow('tokenFile');
     await expect(startAdmin({ ...rest, listen: '127.0.0.1:0', token: '' })).rejects.toThrow('empty');
+    await expect(startAdmin({ ...rest, listen: '127.0.0.1:0', token: null, readToken: '' })).rejects.toThrow('empty');
     await expect(startAdmin({ ...rest, listen: 'nowhere', token: null })).rejects.toThrow('address');
     const { port } = await start();
     await expect(startAdmin({ ...rest, listen: `127.0.0.1:${port}`, token: null })).rejects.toMatchObject({ code: 'EADDRINUSE' });

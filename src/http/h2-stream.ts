@@ -152,7 +152,7 @@ class Bridge {
   readonly #onWantTrailers = (): void => {
     sendTrailers(this.#client, this.#responseTrailers);
     this.#answered = true;
-    if (this.#closeOnceAnswered) this.#closeClient(constants.NGHTTP2_NO_ERROR);
+    if (this.#closeOnceAnswered) this.#closeAnswered();
   };
 
   #closeClient(code: number): void {
@@ -160,10 +160,20 @@ class Bridge {
     this.#client.close(code);
   }
 
+  /** Node 24: a reset overtakes trailers that nghttp2 has not written yet, and nothing tells when it has. */
+  #closeAnswered(): void {
+    const client = this.#client;
+    if (client.closed || client.destroyed) return;
+    if (client.state.localClose === 1) this.#closeClient(constants.NGHTTP2_NO_ERROR);
+    else setTimeout(() => this.#closeAnswered(), trailersLookMs);
+  }
+
   readonly #onClientClose = (): void => {
     const upstream = this.#upstream;
     const code = this.#client.rstCode;
-    if (upstream !== null && !upstream.closed) upstream.close(code === constants.NGHTTP2_NO_ERROR ? constants.NGHTTP2_CANCEL : code);
+    // Answered in full and heard in full: what the server has no room for yet is still on its way to it.
+    const whole = code === constants.NGHTTP2_NO_ERROR && !this.#closedHere && upstream?.writableEnded === true && upstream.readableEnded;
+    if (upstream !== null && !upstream.closed && !whole) upstream.close(code === constants.NGHTTP2_NO_ERROR ? constants.NGHTTP2_CANCEL : code);
     const resetByClient = code !== constants.NGHTTP2_NO_ERROR && !this.#closedHere;
     this.#onEnd({ status: this.#status, resetByClient, fromClientBytes: this.#fromClientBytes, toClientBytes: this.#toClientBytes });
   };
@@ -180,7 +190,7 @@ class Bridge {
       client.unpipe(upstream);
       client.resume();
       this.#closeOnceAnswered = true;
-      if (this.#answered) this.#closeClient(constants.NGHTTP2_NO_ERROR);
+      if (this.#answered) this.#closeAnswered();
       return;
     }
     const lost = this.#session.destroyed && !client.headersSent && code !== constants.NGHTTP2_REFUSED_STREAM;
@@ -206,5 +216,8 @@ function sendTrailers(stream: ServerHttp2Stream | ClientHttp2Stream, trailers: I
     stream.close(constants.NGHTTP2_PROTOCOL_ERROR);
   }
 }
+
+/** Between two looks at whether trailers have left. */
+const trailersLookMs = 5;
 
 function ignore(): void {}

@@ -220,6 +220,43 @@ describe('requests', () => {
     expect(await answer).toMatchObject({ status: 413, body: 'no', rst: 0 });
   });
 
+  test('trailers of an early answer reach a slow client before the upload is stopped', async () => {
+    const { port } = await originOf((stream) => {
+      stream.respond({ ':status': 200 }, { waitForTrailers: true });
+      stream.on('wantTrailers', () => {
+        stream.sendTrailers({ 'grpc-status': '8' });
+        setTimeout(() => stream.close(http2.constants.NGHTTP2_NO_ERROR), 20);
+      });
+      stream.end('x'.repeat(3_000));
+    });
+    // The window is smaller than the answer: the server is through with it while its end still waits for the client.
+    const session = clientOf((await gatewayTo(port)).port, { initialWindowSize: 1_000 });
+    const stream = session.request({ ':method': 'POST' });
+    stream.write('the first of many');
+    await once(stream, 'response');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(await settle(stream)).toMatchObject({ body: 'x'.repeat(3_000), trailers: { 'grpc-status': '8' }, rst: 0 });
+  });
+
+  test('an upload goes on to a server that has answered already, after its client is done', async () => {
+    let received = 0;
+    let whole = false;
+    const { port } = await originOf((stream) => {
+      stream.respond({ ':status': 200 });
+      stream.end('thanks');
+      stream.on('data', (chunk: Buffer) => {
+        received += chunk.length;
+        stream.pause();
+        setTimeout(() => stream.resume(), 10);
+      });
+      stream.on('end', () => (whole = true));
+    });
+    const session = clientOf((await gatewayTo(port)).port);
+    expect(await ask(session, { ':method': 'POST' }, 'x'.repeat(200_000))).toMatchObject({ status: 200, body: 'thanks', rst: 0 });
+    await until(() => whole);
+    expect(received).toBe(200_000);
+  });
+
   test('large bodies push back instead of piling up', async () => {
     const block = Buffer.alloc(64 * 1024, 'x');
     let sent = 0;

@@ -37,8 +37,6 @@ labFile('socket activation', async ({ lab, certificates }) => {
       const sockets = [['https', 8443, true], ['http', 8080, true], ['sip', 8061, true], ['turn', 8478, true]];
       const program = await host.spawn('manager', ['python3', manager, JSON.stringify(sockets), ...withoutNetAdmin, ...sallyport, 'run', '-c', gateway.configFile], { cwd: repository });
       Object.assign(gateway, { program });
-    // Traffic comes before the admin listener.
-    await program.waitUntil(async () => (await gateway.api('/readyz')).status === 200, 'become ready', 20_000);
       const ready = (): Promise<void> => program.waitUntil(async () => (await gateway.api('/readyz')).status === 200, 'become ready', 30_000);
       await ready();
       for (const family of ['-4', '-6'] as const) expect((await web(gateway.caFile, family)).stdout).toBe(greeting('https'));
@@ -82,6 +80,8 @@ labFile('socket activation', async ({ lab, certificates }) => {
     await applyRules(host, gateway.configFile);
     expect((await web(gateway.caFile)).stdout).toBe(greeting('https'));
     Object.assign(gateway, { program });
+    // Traffic comes before the admin listener.
+    await program.waitUntil(async () => (await gateway.api('/readyz')).status === 200, 'become ready', 20_000);
     expect((await gateway.sessions('service=https')).length).toBeGreaterThan(0);
     // Its other services it has bound itself.
     expect((await file.lab.client.run(['curl', '-sS', '-m', '20', `http://${address('plain').name}/`])).code).toBe(0);

@@ -62,7 +62,9 @@ export async function adminOptions({ config, traffic, certificates, registry, lo
       if (request === null) throw new AdminFault(400, 'BAD_REQUEST', 'expected {"target": SERIAL or HOST, "keep": false}');
       // What workers showed a moment ago is on its way into the record.
       await sleep(2 * config.limits.stateSaveMs);
-      return { revoked: await certificates.revoke(request) };
+      const revoked = await certificates.revoke(request);
+      // Revoked, and OCSP says so; what clients read in the CRL comes later.
+      return { revoked, crlPending: certificates.unsigned() };
     },
     ca: () => ({ pem: certificates.caPem, der: certificates.caDer }),
     ...(config.capture.pcap === 'off' ? {} : { capture: captureControl({ folder: config.capture.pcap, limits: config.limits, log, controls: traffic.capture }) }),

@@ -6,7 +6,7 @@ import type { LearnedControl } from './admin/options.ts';
 import type { Config } from './config/schema.ts';
 import type { Logger } from './core/log.ts';
 import type { Meter } from './core/meters.ts';
-import { openState, transaction } from './core/state.ts';
+import { isBusy, openState, transaction } from './core/state.ts';
 import { LearnedBook } from './policy/learned.ts';
 import type { LearnedChange, LearnedPlace, LearnedSettings } from './policy/learned.ts';
 
@@ -29,12 +29,10 @@ export interface LearnedParts {
   clock(): number;
 }
 
-/** How often what has run out is dropped; bypasses end on time by themselves. */
-const sweepMs = 30_000;
 /** Opens the book with what the state database holds. */
 export function openLearned(parts: LearnedParts): LearnedService {
-  const { state, limits: { stateRecordWaitMs: waitMs } } = parts.config;
-  return new Learned(parts, openState(state, { waitMs, durable: false }));
+  const { state, limits } = parts.config;
+  return new Learned(parts, openState(state, { durable: false, limits }));
 }
 
 /** A listener that hands changes on in batches, one at a time, and keeps those that did not arrive while the other side is alive. */
@@ -85,8 +83,12 @@ class Learned implements LearnedService {
   readonly #state: DatabaseSync;
   readonly #sweep: NodeJS.Timeout;
   #config: () => Config;
-  /** Keys whose rows are not as the book has them. Bounded as the book is, but for what it forgot since the last saving. */
+  /** Keys that have a row. Bounded as the book was when it was saved. */
+  readonly #saved = new Set<string>();
+  /** Keys whose rows are not as the book has them: each is a bypass of the book, or has a row to be dropped. So it is bounded, saved or not. */
   readonly #unsaved = new Set<string>();
+  /** They could not be saved last time: told once. */
+  #failing = false;
   #saving: NodeJS.Timeout | null = null;
 
   constructor(parts: LearnedParts, state: DatabaseSync) {
@@ -102,11 +104,12 @@ class Learned implements LearnedService {
         return forgotten;
       },
     };
-    this.#sweep = setInterval(() => this.book.sweep(), sweepMs).unref();
+    this.#sweep = setInterval(() => this.book.sweep(), parts.config.limits.learnedSweepMs).unref();
     const rows = state.prepare('SELECT key, client, name, ja4, refusals, since, until FROM learned ORDER BY since').all();
+    for (const { key } of rows) this.#saved.add(String(key));
     this.book.restore(rows);
     // What has run out meanwhile leaves the database too.
-    for (const { key } of rows) this.#unsaved.add(String(key));
+    for (const key of this.#saved) this.#unsaved.add(key);
     if (rows.length > 0) this.#later();
   }
 
@@ -145,8 +148,10 @@ class Learned implements LearnedService {
     if (until === 0) return;
     this.#parts.meter.set('learned_bypasses', [], this.book.size);
     if (until !== null) this.#parts.log.info({ key, until: new Date(until).toISOString() }, 'bypass learned: the client is tunnelled there from now on');
-    this.#unsaved.add(key);
-    this.#later();
+    // Forgotten before it was ever saved (as evidence always is): there is no row to drop.
+    if (until === null && !this.#saved.has(key)) this.#unsaved.delete(key);
+    else this.#unsaved.add(key);
+    if (this.#unsaved.size > 0) this.#later();
   }
 
   #later(): void {
@@ -167,9 +172,18 @@ class Learned implements LearnedService {
           else put.run(key, bypass.client, bypass.name, bypass.ja4, bypass.refusals, bypass.since, bypass.until);
         }
       });
+      for (const key of this.#unsaved) {
+        if (this.book.find(key) === null) this.#saved.delete(key);
+        else this.#saved.add(key);
+      }
       this.#unsaved.clear();
+      this.#failing = false;
     } catch (caught) {
-      this.#parts.log.warn({ err: caught }, 'learned bypasses could not be saved; tried again');
+      // Another process is writing: that passes.
+      if (!isBusy(caught) && !this.#failing) {
+        this.#failing = true;
+        this.#parts.log.warn({ err: caught }, 'learned bypasses cannot be saved; tried again, and missing after a restart until then');
+      }
       this.#later();
     }
   }

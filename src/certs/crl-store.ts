@@ -30,8 +30,13 @@ export interface CrlStoreOptions {
 
 export interface CrlStore {
   current(issuer: Issuer): CurrentCrl | null;
-  /** Signs what is due (all, when `force`) or reads what the primary has signed. Never throws: a failure is logged and the old list stays. */
+  /**
+   * Signs what is due (all, when `force`) or reads what the primary has signed. Never throws: a failure is logged once, the old list stays, and the
+   * new one stays due.
+   */
   refresh(force?: boolean): void;
+  /** Whether the issuer's list lacks what it should say by now, since it could not be signed. */
+  isDue(issuer: Issuer): boolean;
 }
 
 const hourMs = 3_600_000;
@@ -46,6 +51,10 @@ export function openCrlStore(options: CrlStoreOptions): CrlStore {
   const numberOf = state.prepare('SELECT number FROM crl WHERE issuer = ?');
   const put = state.prepare('INSERT OR REPLACE INTO crl (issuer, number, signed_at, der) VALUES (?, ?, ?, ?)');
   const held = new Map<string, CurrentCrl & { readonly signedAt: number }>();
+  /** Issuers whose list must be signed, whenever that succeeds: what changed in the ledger is told only once. */
+  const due = new Set<string>();
+  /** Issuers whose list could not be renewed last time: told once. */
+  const failing = new Set<string>();
 
   const sign = (issuer: Issuer): void => {
     const now = clock();
@@ -74,13 +83,23 @@ export function openCrlStore(options: CrlStoreOptions): CrlStore {
     held.set(issuer.keyIdHex, { ...facts, der, signedAt });
     options.meter.set('crl_next_update_timestamp_seconds', [issuer.name], Math.floor(facts.nextUpdate / 1000));
   };
+  const renew = (issuer: Issuer): void => {
+    const signedAt = held.get(issuer.keyIdHex)?.signedAt;
+    if (signedAt === undefined || Math.abs(clock() - signedAt) >= resignMs) due.add(issuer.keyIdHex);
+    if (!due.has(issuer.keyIdHex)) return;
+    sign(issuer);
+    due.delete(issuer.keyIdHex);
+  };
   const refreshOne = (issuer: Issuer, force: boolean): void => {
+    if (force && options.primary) due.add(issuer.keyIdHex);
     try {
-      const signedAt = held.get(issuer.keyIdHex)?.signedAt;
-      if (!options.primary) read(issuer);
-      else if (force || signedAt === undefined || Math.abs(clock() - signedAt) >= resignMs) sign(issuer);
+      if (options.primary) renew(issuer);
+      else read(issuer);
+      failing.delete(issuer.keyIdHex);
     } catch (error) {
-      options.log.error({ err: error, issuer: issuer.name }, 'the CRL could not be renewed; the old one is still served');
+      if (failing.has(issuer.keyIdHex)) return;
+      failing.add(issuer.keyIdHex);
+      options.log.error({ err: error, issuer: issuer.name }, 'the CRL could not be renewed; the old one is still served, and it is tried again until it succeeds');
     }
   };
   const refresh = (force = false): void => {
@@ -88,7 +107,7 @@ export function openCrlStore(options: CrlStoreOptions): CrlStore {
   };
   if (options.primary) keepOldLists(options.issuers, read);
   refresh(options.primary);
-  return { current: (issuer) => held.get(issuer.keyIdHex) ?? null, refresh };
+  return { current: (issuer) => held.get(issuer.keyIdHex) ?? null, refresh, isDue: ({ keyIdHex }) => due.has(keyIdHex) };
 }
 
 /** The list of an issuer that was signed last, null when there is none. */

@@ -40,15 +40,18 @@ export function issuerFacts(signer: Signer, crls: CrlStore, now: number): Issuer
   if (now > issuer.notAfter) faults.push(`issuer ${issuer.name}: ${expiry(issuer.notAfter)}: make or import a new one (\`sallyport ca new\`) and distribute it`);
   if (addresses.crl.length > 0 && current === null) faults.push(`issuer ${issuer.name}: there is no CRL to serve`);
   if (current !== null && now > current.nextUpdate) faults.push(`issuer ${issuer.name}: its CRL ran out on ${iso(current.nextUpdate)}`);
+  const warnings = crls.isDue(issuer) ? [...issuer.warnings, unsigned] : issuer.warnings;
   return {
     name: issuer.name, subject: oneLine(certificate.subject), fingerprint: certificate.fingerprint256, keyId: issuer.keyIdHex,
     key: issuer.keyType === 'rsa' ? `RSA ${details?.modulusLength ?? '?'}` : `EC ${details?.namedCurve ?? '?'}`,
     isRoot: issuer.isRoot, notBefore: iso(issuer.notBefore), notAfter: iso(issuer.notAfter),
     crl: addresses.crl.length === 0 ? null : { urls: addresses.crl, number: current?.number ?? null, nextUpdate: current === null ? null : iso(current.nextUpdate) },
     ocsp: addresses.ocsp.length === 0 ? null : { urls: addresses.ocsp },
-    warnings: issuer.warnings.map((warning) => `issuer ${issuer.name}: ${warning}`), faults,
+    warnings: warnings.map((warning) => `issuer ${issuer.name}: ${warning}`), faults,
   };
 }
+
+const unsigned = 'its new CRL could not be signed (see the log) and is tried again: what was revoked last is missing in the one that is served';
 
 /** A distinguished name on one line. */
 export const oneLine = (name: string): string => name.split('\n').join(', ');

@@ -73,8 +73,10 @@ export interface Certificates {
   readonly caDer: Buffer;
   /** Looks at ledger and CRL on disk now instead of within `stateCheckMs`. */
   reload(): Promise<void>;
-  /** Revokes by serial or host name; answers the serials. Other processes follow within `stateCheckMs`. */
+  /** Revokes by serial or host name; answers the serials. Other processes follow within `stateCheckMs`; see `unsigned`. */
   revoke(request: RevokeRequest): Promise<readonly string[]>;
+  /** Names of issuers whose CRL lacks what was revoked, since it could not be signed: tried again every `stateCheckMs`. */
+  unsigned(): readonly string[];
   /** Fetches the own distribution points as a client would; answers what is wrong with each. */
   checkDistributionPoints(): Promise<readonly DistributionFault[]>;
   close(): Promise<void>;
@@ -91,8 +93,8 @@ export async function openCertificates(options: CertificatesOptions): Promise<Ce
   const trusted = [main, ...others];
   const signers = [...trusted, untrusted];
   const issuers = signers.map(({ issuer }) => issuer);
-  const state = openState(stateDir, { waitMs: limits.stateWaitMs, durable: true });
-  const records = openState(stateDir, { waitMs: limits.stateRecordWaitMs, durable: false });
+  const state = openState(stateDir, { durable: true, limits });
+  const records = openState(stateDir, { durable: false, limits });
   const ledger = openLedger(state, limits.revokedMax);
   const issued = openIssuedRecord(records, limits, (error) => log.error({ err: error }, 'the record of issued leaves could not be written'));
   const crls = openCrlStore({ state, primary, meter, log, clock, ledger, days: options.issuer.crl.days, issuers: options.issuer.crl.enabled ? issuers : [] });
@@ -133,6 +135,7 @@ export async function openCertificates(options: CertificatesOptions): Promise<Ce
       if (serials.length > 0) crls.refresh(true);
       return serials;
     },
+    unsigned: () => issuers.filter((issuer) => crls.isDue(issuer)).map(({ name }) => name),
     checkDistributionPoints: () => checkDistributionPoints(trusted, limits.crlRequestMs),
     async close() {
       if (!state.isOpen) return;

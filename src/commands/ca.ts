@@ -134,7 +134,7 @@ function listFacts(bytes: Buffer | null): { readonly text: string; readonly ende
 }
 
 function withState<T>({ stateDir, limits }: CaOptions, work: (state: DatabaseSync) => T): T {
-  const state = openState(stateDir, { waitMs: limits.stateWaitMs, durable: true });
+  const state = openState(stateDir, { durable: true, limits });
   try {
     return work(state);
   } finally {

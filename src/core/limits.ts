@@ -84,10 +84,13 @@ export const limitTable = {
   issuedMax: count(100_000, 100, 10_000_000, 'Issued leaves recorded (for `ca revoke HOST`); about 0.3 KiB each in the state database.'),
   stateCheckMs: ms(1 * second, 50, 1 * minute, 'How often a process looks whether another has changed ledger or CRL in the state database.'),
   stateWaitMs: ms(5 * second, 10, 1 * minute, 'How long a change of CRL or ledger waits for another process that is writing to the state database.'),
+  stateOpenMs: ms(1 * second, 10, 1 * minute, 'How long a process that opens a new state database waits at least for others that are making it at the same time.'),
+  stateOpenRetryMs: ms(10, 1, 1 * second, 'Pause between two tries meanwhile: SQLite does not wait there by itself.'),
   stateRecordWaitMs: ms(50, 0, 5 * second, 'The same for issued leaves, learned bypasses and closed sessions: they hold up their process, and can be tried again.'),
   stateSaveMs: ms(500, 10, 1 * minute, 'Issued leaves, learned bypasses and closed sessions of this time are saved together.'),
   stateSaveMax: count(500, 1, 100_000, 'Closed sessions saved in one go; a millisecond for about a hundred.'),
   stateCheckpointMs: ms(10 * second, 100, 1 * hour, 'How often the primary process moves what was saved from the log of the state database into its file.'),
+  stateLogBytesMax: bytes(64 * miB, 64 * kiB, 4096 * miB, 'The log of the state database: when it is longer at such a move, it is cut to nothing at once, and writers wait that long; otherwise steady writers would make it grow for ever.'),
   revokedMax: count(100_000, 1, 10_000_000, 'Serials a CRL may list.'),
 
   // What server certificates point at
@@ -180,6 +183,7 @@ export const limitTable = {
   shutdownGraceMs: ms(10 * second, 0, 1 * day, 'How long flows may go on after SIGTERM.'),
   toolMs: ms(10 * second, 100, 5 * minute, 'One run of nft or ip by `sallyport net` and `doctor`.'),
   doctorProbeMs: ms(5 * second, 100, 1 * minute, 'One probe of `sallyport doctor`: a CRL fetch, a name look-up, a STUN request.'),
+  learnedSweepMs: ms(30 * second, 100, 1 * hour, 'How often learned bypasses and refusals that have run out are dropped; bypasses end on time by themselves.'),
   learnedMax: count(10_000, 1, 1_000_000, 'Learned bypasses in force, and likewise clients and names of which refusals are remembered.'),
   policyListMax: count(2_000_000, 1, 50_000_000, 'Names in one list file of a policy.'),
   policyVerdictsMax: count(100_000, 100, 10_000_000, 'Verdict objects kept for reuse, one for each service and rules that met; beyond it they are made anew.'),

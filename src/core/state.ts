@@ -4,14 +4,19 @@
 import { closeSync, mkdirSync, openSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import type { Limits } from './limits.ts';
 import { importOldFiles } from './state-import.ts';
 
 export interface StateOptions {
-  /** How long to wait for another process that is writing. */
-  readonly waitMs: number;
-  /** A commit is on the disk when it returns, also for a power cut. Else it outlives the end of the process alone, and never waits for the disk. */
+  /**
+   * A commit is on the disk when it returns, also for a power cut, and waits `stateWaitMs` for another process that is writing. Else it outlives
+   * the end of the process alone, never waits for the disk, and for others no longer than `stateRecordWaitMs`.
+   */
   readonly durable: boolean;
+  readonly limits: StateLimits;
 }
+
+export type StateLimits = Pick<Limits, 'stateWaitMs' | 'stateRecordWaitMs' | 'stateOpenMs' | 'stateOpenRetryMs'>;
 
 /** The database cannot be opened. The message is for operators. */
 export class StateError extends Error {
@@ -42,15 +47,15 @@ const privateFile = 0o600;
 const privateFolder = 0o700;
 
 /** Opens the database of a state folder, making it on first use from what older versions left there. Throws StateError. */
-export function openState(folder: string, { waitMs, durable }: StateOptions): DatabaseSync {
+export function openState(folder: string, options: StateOptions): DatabaseSync {
   const path = join(folder, stateFile);
   try {
     mkdirSync(folder, { recursive: true, mode: privateFolder });
     // SQLite would make it readable for others; its further files take the mode of this one.
     closeSync(openSync(path, 'a', privateFile));
-    const database = new DatabaseSync(path, { timeout: waitMs });
+    const database = new DatabaseSync(path, { timeout: waitOf(options) });
     try {
-      prepare(database, folder, waitMs, durable);
+      prepare(database, folder, options);
       return database;
     } catch (error) {
       database.close();
@@ -76,9 +81,19 @@ export function transaction<T>(database: DatabaseSync, work: () => T): T {
   }
 }
 
-/** Moves what was committed from the log into the file, as far as nobody reads it. Waits for the disk. */
-export function checkpoint(database: DatabaseSync): void {
-  database.exec('PRAGMA wal_checkpoint(PASSIVE)');
+/**
+ * Moves what was committed from the log into the file, as far as nobody reads it. Waits for the disk. A log beyond `logBytesMax` is then cut to
+ * nothing, and writers wait meanwhile: else it begins anew only when nobody happens to read or write at the end of a move. Answers the octets
+ * still in the log: more than `logBytesMax` when others did not let go of it in time.
+ */
+export function checkpoint(database: DatabaseSync, logBytesMax: number): number {
+  const pageBytes = Number(database.prepare('PRAGMA page_size').get()?.['page_size'] ?? 0);
+  // -1 while another process moves it. The headers of pages are too small to count.
+  const pages = Number(database.prepare('PRAGMA wal_checkpoint(PASSIVE)').get()?.['log'] ?? 0);
+  const left = Math.max(0, pages) * pageBytes;
+  if (left <= logBytesMax) return left;
+  const kept = database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()?.['busy'] !== 0;
+  return kept ? left : 0;
 }
 
 /** Whether a caught value says that another process was writing for too long: what was not done can be done later. */
@@ -88,9 +103,14 @@ export function isBusy(error: unknown): boolean {
 
 const sqliteBusy = 5;
 
-function prepare(database: DatabaseSync, folder: string, waitMs: number, durable: boolean): void {
+function waitOf({ durable, limits }: StateOptions): number {
+  return durable ? limits.stateWaitMs : limits.stateRecordWaitMs;
+}
+
+function prepare(database: DatabaseSync, folder: string, options: StateOptions): void {
+  const { durable } = options;
   // Readers never wait for writers, and a process that is killed leaves nothing to mend by hand.
-  patiently(waitMs, () => database.exec('PRAGMA journal_mode = WAL'));
+  patiently(options, () => database.exec('PRAGMA journal_mode = WAL'));
   database.exec(`PRAGMA synchronous = ${durable ? 'FULL' : 'NORMAL'}`);
   // Moving the log into the file waits for the disk: whoever carries traffic leaves that to others (see `checkpoint`).
   if (!durable) database.exec('PRAGMA wal_autocheckpoint = 0');
@@ -110,17 +130,16 @@ function versionOf(database: DatabaseSync): number {
   return Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
 }
 
-const retryMs = 10;
-
 /** SQLite does not wait by itself when two processes switch a new database to WAL at once. */
-function patiently(waitMs: number, work: () => void): void {
-  for (const end = Date.now() + Math.max(waitMs, 1_000); ;) {
+function patiently(options: StateOptions, work: () => void): void {
+  const { stateOpenMs, stateOpenRetryMs } = options.limits;
+  for (const end = Date.now() + Math.max(waitOf(options), stateOpenMs); ;) {
     try {
       work();
       return;
     } catch (error) {
       if (!isBusy(error) || Date.now() > end) throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, retryMs);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, stateOpenRetryMs);
     }
   }
 }

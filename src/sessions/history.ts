@@ -6,6 +6,7 @@ import type { Limits } from '../core/limits.ts';
 import type { Logger } from '../core/log.ts';
 import type { Session } from '../core/session.ts';
 import { checkpoint, isBusy, openState, transaction } from '../core/state.ts';
+import type { StateLimits } from '../core/state.ts';
 import type { SessionLog } from './table.ts';
 
 export interface HistoryOptions {
@@ -13,7 +14,7 @@ export interface HistoryOptions {
   readonly folder: string;
   /** Name of this process in session ids. */
   readonly worker: string;
-  readonly limits: Pick<Limits, 'sessionsClosedMax' | 'stateRecordWaitMs' | 'stateSaveMs' | 'stateSaveMax' | 'stateCheckpointMs'>;
+  readonly limits: StateLimits & Pick<Limits, 'sessionsClosedMax' | 'stateSaveMs' | 'stateSaveMax' | 'stateCheckpointMs' | 'stateLogBytesMax'>;
   readonly log: Logger;
   /** This process brings what was written into the database's file; one of a gateway does. */
   readonly primary: boolean;
@@ -28,12 +29,14 @@ export class SessionHistory implements SessionLog {
   readonly #checkpoints: NodeJS.Timeout | null = null;
   /** It could not be written last time: told once. */
   #failing = false;
+  /** Checkpoints in a row after which the log was still too long. */
+  #tooLong = 0;
 
   /** Opens the state database. Throws StateError. */
   constructor(options: HistoryOptions) {
     const { folder, limits, primary } = options;
     this.#options = options;
-    this.#state = openState(folder, { waitMs: limits.stateRecordWaitMs, durable: false });
+    this.#state = openState(folder, { durable: false, limits });
     if (primary) this.#checkpoints = setInterval(() => this.#checkpoint(), limits.stateCheckpointMs).unref();
   }
 
@@ -45,13 +48,21 @@ export class SessionHistory implements SessionLog {
     this.#timer ??= setTimeout(() => this.#save(), stateSaveMs).unref();
   }
 
-  /** The newest sessions of earlier runs, or of one worker whose name no other process has; oldest first. */
+  /**
+   * The newest sessions of earlier runs, or of one worker whose name no other process has; oldest first. Never throws: what cannot be read is
+   * logged and left out, since nothing that carries traffic may end for it.
+   */
   read(worker: string | null = null): Session[] {
-    const { sessionsClosedMax } = this.#options.limits;
-    const rows = worker === null
-      ? this.#state.prepare('SELECT session FROM closed_sessions ORDER BY seq DESC LIMIT ?').all(sessionsClosedMax)
-      : this.#state.prepare('SELECT session FROM closed_sessions WHERE worker = ? ORDER BY seq DESC LIMIT ?').all(worker, sessionsClosedMax);
-    return rows.toReversed().flatMap(({ session }) => savedSession(String(session)) ?? []);
+    const { limits: { sessionsClosedMax }, log } = this.#options;
+    try {
+      const rows = worker === null
+        ? this.#state.prepare('SELECT session FROM closed_sessions ORDER BY seq DESC LIMIT ?').all(sessionsClosedMax)
+        : this.#state.prepare('SELECT session FROM closed_sessions WHERE worker = ? ORDER BY seq DESC LIMIT ?').all(worker, sessionsClosedMax);
+      return rows.toReversed().flatMap(({ session }) => savedSession(String(session)) ?? []);
+    } catch (caught) {
+      log.error({ err: caught }, 'closed sessions cannot be read from the state database; they are not shown');
+      return [];
+    }
   }
 
   /** Writes what waits, as far as it can, and closes. */
@@ -93,8 +104,12 @@ export class SessionHistory implements SessionLog {
   }
 
   #checkpoint(): void {
+    const { stateLogBytesMax } = this.#options.limits;
     try {
-      checkpoint(this.#state);
+      const left = checkpoint(this.#state, stateLogBytesMax);
+      this.#tooLong = left > stateLogBytesMax ? this.#tooLong + 1 : 0;
+      // Once may be chance; told once, then.
+      if (this.#tooLong === 2) this.#options.log.warn({ bytes: left }, 'the log of the state database cannot be cut: another process keeps reading or writing; tried again');
     } catch (caught) {
       this.#options.log.warn({ err: caught }, 'the state database could not be tidied up; tried again');
     }
@@ -108,8 +123,12 @@ const shape: Readonly<Record<string, 'string' | 'number' | 'object'>> = {
 };
 
 function savedSession(text: string): Session | null {
-  const session: unknown = JSON.parse(text);
-  return isSaved(session) ? session : null;
+  try {
+    const session: unknown = JSON.parse(text);
+    return isSaved(session) ? session : null;
+  } catch {
+    return null;
+  }
 }
 
 function isSaved(value: unknown): value is Session {

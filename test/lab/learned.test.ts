@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { labConfig, labRules } from './support/config.ts';
 import { curlWith } from './support/explicit.ts';
+import { limitsWith } from '../../src/core/limits.ts';
 import { openState } from '../../src/core/state.ts';
 import { address, type ServerName } from './support/names.ts';
 import { greeting, startNginx } from './support/peers/nginx.ts';
@@ -133,7 +134,7 @@ labFile('learned bypasses', async ({ lab, certificates }) => {
 
     it('what was learned is in the state folder', async () => {
       for (let round = 0; round < failures; round += 1) await pinned('https');
-      const state = openState(at.gateway.stateFolder, { waitMs: 1_000, durable: false });
+      const state = openState(at.gateway.stateFolder, { durable: false, limits: limitsWith() });
       await expect.poll(() => state.prepare('SELECT name, refusals FROM learned').all().map((row) => ({ ...row })), { timeout: 5_000 }).toEqual([{ name: address('https').name, refusals: failures }]);
       state.close();
     });

@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { builtinConfig } from '../../src/config/builtin.ts';
 import type { Config } from '../../src/config/schema.ts';
+import { limitsWith } from '../../src/core/limits.ts';
+import type { LimitName } from '../../src/core/limits.ts';
 import { silentLogger } from '../../src/core/log.ts';
+import type { Logger } from '../../src/core/log.ts';
 import { openState } from '../../src/core/state.ts';
 import { batched, openLearned, readBatch, readPlace } from '../../src/learned.ts';
 import type { LearnedService } from '../../src/learned.ts';
@@ -16,9 +19,9 @@ let gauge = -1;
 beforeEach(() => { state = mkdtempSync(join(tmpdir(), 'learned-')); });
 afterEach(() => rmSync(state, { recursive: true }));
 
-function open(changes: Partial<Config['learned']> = {}): LearnedService {
-  const config: Config = { ...builtinConfig({ root: false }), state, learned: { enabled: true, failures: 2, within: 60_000, ttl: 60_000, ...changes } };
-  return openLearned({ config, log: silentLogger, clock: Date.now, meter: { add() {}, observe() {}, set: (name, _labels, value) => { if (name === 'learned_bypasses') gauge = value; } } });
+function open(changes: Partial<Config['learned']> = {}, limits: Partial<Record<LimitName, number>> = {}, log: Logger = silentLogger): LearnedService {
+  const config: Config = { ...builtinConfig({ root: false }), state, limits: limitsWith(limits), learned: { enabled: true, failures: 2, within: 60_000, ttl: 60_000, ...changes } };
+  return openLearned({ config, log, clock: Date.now, meter: { add() {}, observe() {}, set: (name, _labels, value) => { if (name === 'learned_bypasses') gauge = value; } } });
 }
 
 describe('the book in the state folder', () => {
@@ -45,7 +48,7 @@ describe('the book in the state folder', () => {
     first.tell('refused', place);
     first.tell('refused', place);
     const rows = (): number => {
-      const other = openState(state, { waitMs: 1_000, durable: false });
+      const other = openState(state, { durable: false, limits: limitsWith({ stateRecordWaitMs: 1_000 }) });
       const { count } = other.prepare('SELECT count(*) AS count FROM learned').get() ?? {};
       other.close();
       return Number(count);
@@ -57,6 +60,44 @@ describe('the book in the state folder', () => {
     expect(await second.control.list()).toMatchObject({ bypasses: [] });
     second.close();
     expect(rows()).toBe(0);
+  });
+
+  it('what cannot be saved is told once, held no longer than the book holds it, and saved when it can be', async () => {
+    const told: unknown[] = [];
+    const service = open({}, { stateSaveMs: 10, learnedMax: 3 }, { ...silentLogger, warn: (fault: unknown) => void told.push(fault) });
+    const other = openState(state, { durable: false, limits: limitsWith() });
+    const rows = (): unknown[] => other.prepare('SELECT name FROM learned ORDER BY name').all().map(({ name }) => name);
+    const learn = (name: string): void => { for (let count = 0; count < 2; count += 1) service.tell('refused', { ...place, name }); };
+    learn('a');
+    await expect.poll(rows).toEqual(['a']);
+    other.exec("CREATE TRIGGER full BEFORE INSERT ON learned BEGIN SELECT RAISE(ABORT, 'disk full'); END");
+    other.exec("CREATE TRIGGER full_too BEFORE DELETE ON learned BEGIN SELECT RAISE(ABORT, 'disk full'); END");
+    for (let index = 0; index < 100; index += 1) learn(`b${String(index)}`);
+    await expect.poll(() => told.length).toBe(1);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(told).toHaveLength(1);
+    other.exec('CREATE TABLE dropped (key TEXT)');
+    other.exec('DROP TRIGGER full; DROP TRIGGER full_too; CREATE TRIGGER note BEFORE INSERT ON learned BEGIN INSERT INTO dropped VALUES (new.key); END');
+    await expect.poll(rows).toEqual(['b97', 'b98', 'b99']);
+    expect(other.prepare('SELECT count(*) AS count FROM dropped').get()).toMatchObject({ count: 3 });
+    other.close();
+    service.close();
+  });
+
+  it('evidence that is forgotten is never written', async () => {
+    const told: unknown[] = [];
+    const service = open({}, { stateSaveMs: 10, learnedMax: 3 }, { ...silentLogger, warn: (fault: unknown) => void told.push(fault) });
+    const other = openState(state, { durable: false, limits: limitsWith() });
+    // Whoever would write now fails.
+    other.exec('DROP TABLE learned');
+    for (let index = 0; index < 100; index += 1) service.tell('refused', { ...place, name: `c${String(index)}` });
+    service.tell('accepted', { ...place, name: 'c99' });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(told).toEqual([]);
+    service.tell('refused', { ...place, name: 'c98' });
+    await expect.poll(() => told.length).toBe(1);
+    other.close();
+    service.close();
   });
 
   it('listeners hear what is there, then what changes', async () => {

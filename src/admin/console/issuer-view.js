@@ -52,8 +52,10 @@ function Revoke({ api }) {
     event.preventDefault();
     const target = field.current.value.trim();
     try {
-      const { revoked = [] } = await ask('POST', '/api/issuer/revoke', { body: { target } });
-      setSaid({ text: revoked.length === 0 ? `No certificate of ours is known for ${target}.` : `Revoked: ${revoked.join(', ')}`, wrong: revoked.length === 0 });
+      const { revoked = [], crlPending = [] } = await ask('POST', '/api/issuer/revoke', { body: { target } });
+      const pending = crlPending.length === 0 ? '' : `. The CRL of ${crlPending.join(', ')} could not be signed yet; it is tried again (see the log).`;
+      const text = revoked.length === 0 ? `No certificate of ours is known for ${target}.` : `Revoked: ${revoked.join(', ')}${pending}`;
+      setSaid({ text, wrong: revoked.length === 0 || pending !== '' });
       field.current.value = '';
     } catch (caught) {
       setSaid({ text: caught.message, wrong: true });

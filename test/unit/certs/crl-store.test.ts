@@ -58,6 +58,31 @@ describe('the primary process', () => {
     expect([number(store, issuer), numberIn(state)]).toEqual([first + 1, first + 1]);
   });
 
+  it('a list that was due and could not be signed stays due until it is, also one of the start; told once', async () => {
+    const faults: unknown[] = [];
+    const { options, issuer, state } = await bench({ log: { ...silentLogger, error: (fault: unknown) => void faults.push(fault) } });
+    const first = number(openCrlStore(options), issuer);
+    for (const atStart of [true, false]) {
+      const before = numberIn(state);
+      faults.length = 0;
+      if (atStart) state.exec('PRAGMA query_only = 1');
+      const store = openCrlStore(options);
+      state.exec('PRAGMA query_only = 1');
+      if (!atStart) store.refresh(true);
+      const held = number(store, issuer);
+      for (let tick = 0; tick < 3; tick += 1) store.refresh();
+      expect([store.isDue(issuer), number(store, issuer), faults.length]).toEqual([true, held, 1]);
+      state.exec('PRAGMA query_only = 0');
+      store.refresh();
+      expect(store.isDue(issuer)).toBe(false);
+      expect(number(store, issuer)).toBe(held + 1);
+      store.refresh();
+      expect(number(store, issuer)).toBe(held + 1);
+      expect(numberIn(state)).toBeGreaterThan(before);
+    }
+    expect(first).toBeGreaterThan(0);
+  });
+
   it('signs anew after a day, not before, and when it is told to', async () => {
     const { options, issuer, clock } = await bench();
     const store = openCrlStore(options);

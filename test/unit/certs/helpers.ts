@@ -25,7 +25,7 @@ export async function temporaryFolder(): Promise<string> {
 
 /** The state database of a folder (a new one unless given), closed after the test. */
 export function stateOf(folder: string): DatabaseSync {
-  const state = openState(folder, { waitMs: 2_000, durable: true });
+  const state = openState(folder, { durable: true, limits: limitsWith({ stateWaitMs: 2_000 }) });
   onTestFinished(() => state.close());
   return state;
 }

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { openIssuedRecord } from '../../../src/certs/issued.ts';
 import type { IssuedEntry, IssuedRecord } from '../../../src/certs/issued.ts';
+import { limitsWith } from '../../../src/core/limits.ts';
 import { openState } from '../../../src/core/state.ts';
 import { stateOf, temporaryFolder } from './helpers.ts';
 
@@ -51,7 +52,7 @@ it('is bounded: the oldest go', async () => {
 
 it('waits while another process writes, and loses nothing by it', async () => {
   const folder = await temporaryFolder();
-  const record = openIssuedRecord(openState(folder, { waitMs: 0, durable: false }), { issuedMax: 10, stateSaveMs: 20 }, fail);
+  const record = openIssuedRecord(openState(folder, { durable: false, limits: limitsWith({ stateRecordWaitMs: 0 }) }), { issuedMax: 10, stateSaveMs: 20 }, fail);
   const other = stateOf(folder);
   other.exec('BEGIN IMMEDIATE');
   record.note(entry('01'));

@@ -3,7 +3,7 @@ import { issuerFacts, oneLine } from '../../../src/certs/issuer-info.ts';
 import { makeIssuer } from './helpers.ts';
 
 const addresses = { crl: ['http://crl.test/x.crl'], ocsp: [], caIssuers: [] };
-const none = { current: () => null, refresh: async () => undefined };
+const none = { current: () => null, refresh: async () => undefined, isDue: () => false };
 
 it('says what clients must trust', async () => {
   const issuer = await makeIssuer('rsa');

@@ -3,9 +3,10 @@ import { chmod, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readCrl, revokedCount } from '../../../src/certs/crl.ts';
+import { openLedger } from '../../../src/certs/ledger.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { issueServer, makeRoot } from '../../support/certs.ts';
-import { firstDer, openBench, requestFor, temporaryFolder } from './helpers.ts';
+import { firstDer, openBench, requestFor, stateOf, temporaryFolder } from './helpers.ts';
 
 const day = 86_400_000;
 const server = issueServer(makeRoot('R'), { names: ['a.example'], days: 60 }).der;
@@ -147,6 +148,28 @@ describe('revocation', () => {
     await worker.certificates.revoke({ target: next.serial, keep: false, reason: 0 });
     await expect.poll(() => revokedCount(crlOf(primary.certificates))).toBe(2);
     expect((await primary.certificates.certFor(requestFor(server))).serial).not.toBe(next.serial);
+  });
+
+  it('that the CRL does not say yet is told, and said as soon as it can be signed', async () => {
+    const { certificates, stateDir } = await openBench({ limits: limitsWith({ stateCheckMs: 50 }) });
+    const other = stateOf(stateDir);
+    const first = await certificates.certFor(requestFor(server));
+    expect(await certificates.revoke({ target: first.serial, keep: false, reason: 0 })).toEqual([first.serial]);
+    expect(certificates.unsigned()).toEqual([]);
+    const second = await certificates.certFor(requestFor(server));
+    other.exec("CREATE TRIGGER full BEFORE INSERT ON crl BEGIN SELECT RAISE(ABORT, 'disk full'); END");
+    const listed = readCrl(crlOf(certificates))?.number;
+    // By this process, and by another of which the watch hears once.
+    expect(await certificates.revoke({ target: second.serial, keep: false, reason: 0 })).toEqual([second.serial]);
+    openLedger(other, 10).revoke([{ serial: '4a01', issuer: certificates.issuerInfo().keyId.toLowerCase(), at: Date.now(), until: Date.now() + day, reason: 0, keep: false, identity: null }]);
+    await certificates.reload();
+    expect(certificates.unsigned()).toContain('default');
+    expect(certificates.issuerInfo().warnings.join()).toMatch(/could not be signed/);
+    expect([readCrl(crlOf(certificates))?.number, revokedCount(crlOf(certificates))]).toEqual([listed, 1]);
+    other.exec('DROP TRIGGER full');
+    await expect.poll(() => revokedCount(crlOf(certificates))).toBe(3);
+    expect(certificates.unsigned()).toEqual([]);
+    expect(certificates.issuerInfo().warnings.join()).not.toMatch(/could not be signed/);
   });
 
   it('survives a restart', async () => {

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { limitsWith } from '../../../src/core/limits.ts';
 import { openState } from '../../../src/core/state.ts';
 
 let folder = '';
@@ -9,7 +10,7 @@ beforeEach(() => { folder = mkdtempSync(join(tmpdir(), 'sallyport-import-')); })
 afterEach(() => rmSync(folder, { recursive: true }));
 
 const rows = (table: string): unknown[] => {
-  const state = openState(folder, { waitMs: 1_000, durable: true });
+  const state = openState(folder, { durable: true, limits: limitsWith() });
   const all = state.prepare(`SELECT * FROM ${table}`).all().map((row) => ({ ...row }));
   state.close();
   return all;

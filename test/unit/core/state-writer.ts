@@ -20,11 +20,11 @@ const log = silentLogger;
 const say = (what: string, value: string | number): void => void process.stdout.write(`${what} ${value}\n`);
 
 const issuer = await openAuthority({ name: 'default', certFile: `${ca}.pem`, keyFile: `${ca}.key`, passphrase: null, now: Date.now(), create: { key: 'ec', label: 'Test CA', permitted: [] } });
-const state = openState(folder, { waitMs: limits.stateWaitMs, durable: true });
+const state = openState(folder, { durable: true, limits });
 const ledger = openLedger(state, limits.revokedMax);
 // Numbers may only rise by one here: each that is lost or spent twice shows.
 const crls = openCrlStore({ state, issuers: [issuer], days: 30, primary: true, ledger, meter: noMeter, log, clock: () => 1_000_000 });
-const issued = openIssuedRecord(openState(folder, { waitMs: limits.stateRecordWaitMs, durable: false }), limits, () => undefined);
+const issued = openIssuedRecord(openState(folder, { durable: false, limits }), limits, () => undefined);
 const history = new SessionHistory({ folder, worker: 'w0', limits, log, primary: true });
 const table = new SessionTable({ worker: 'w0', limits, meter: noMeter, history });
 const learned = openLearned({ config: { ...builtinConfig({ root: false }), state: folder, limits, learned: { enabled: true, failures: 1, within: 1_000, ttl: 1e9 } }, meter: noMeter, log, clock: Date.now });

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { limitsWith } from '../../../src/core/limits.ts';
 import { checkpoint, isBusy, openState, stateFile, StateError, transaction } from '../../../src/core/state.ts';
 
 let folder = '';
@@ -17,7 +18,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 const open = (waitMs = 1_000, durable = true, path = folder): DatabaseSync => {
-  const state = openState(path, { waitMs, durable });
+  const state = openState(path, { durable, limits: limitsWith({ stateWaitMs: waitMs, stateRecordWaitMs: waitMs }) });
   opened.push(state);
   return state;
 };
@@ -35,8 +36,9 @@ describe('the state database', () => {
   });
 
   it('is made once by many processes that start at once', async () => {
-    const script = `import { openState } from ${JSON.stringify(join(import.meta.dirname, '../../../src/core/state.ts'))};
-      const state = openState(${JSON.stringify(folder)}, { waitMs: 5000, durable: false });
+    const script = `import { limitsWith } from ${JSON.stringify(join(import.meta.dirname, '../../../src/core/limits.ts'))};
+      import { openState } from ${JSON.stringify(join(import.meta.dirname, '../../../src/core/state.ts'))};
+      const state = openState(${JSON.stringify(folder)}, { durable: false, limits: limitsWith({ stateRecordWaitMs: 5000 }) });
       state.prepare('INSERT INTO revisions VALUES (?, 1)').run(String(process.pid));`;
     const children = Array.from({ length: 6 }, () => spawn(process.execPath, ['--input-type=module-typescript', '-e', script], { stdio: ['ignore', 'ignore', 'inherit'] }));
     expect(await Promise.all(children.map(async (child) => (await once(child, 'exit'))[0] as unknown))).toEqual([0, 0, 0, 0, 0, 0]);
@@ -78,8 +80,50 @@ describe('the state database', () => {
     for (let row = 0; row < 1_500; row += 1) insert.run('w0', 'x'.repeat(4_000));
     expect(logBytes()).toBeGreaterThan(1_200 * 4_096);
     const before = statSync(join(folder, stateFile)).size;
-    checkpoint(state);
+    expect(checkpoint(state, logBytes())).toBeGreaterThan(1_200 * 4_096);
     expect(statSync(join(folder, stateFile)).size).toBeGreaterThan(before);
+    expect(logBytes()).toBeGreaterThan(1_200 * 4_096);
+    expect(checkpoint(state, 100_000)).toBe(0);
+    expect(logBytes()).toBe(0);
+  });
+
+  it('a log that others keep busy is cut when they let go of it', () => {
+    const [state, reader] = [open(0, false), open(0, false)];
+    put(state, 'a');
+    reader.exec('BEGIN');
+    expect(count(reader, 'revisions')).toBe(1);
+    put(state, 'b');
+    const held = checkpoint(state, 0);
+    expect(held).toBeGreaterThan(0);
+    expect(count(reader, 'revisions')).toBe(1);
+    reader.exec('COMMIT');
+    expect(checkpoint(state, held)).toBe(held);
+    expect(checkpoint(state, held - 1)).toBe(0);
+    expect([count(reader, 'revisions'), count(state, 'revisions')]).toEqual([2, 2]);
+  });
+
+  it('the log stays bounded under steady writers', { timeout: 120_000 }, async () => {
+    const script = `import { limitsWith } from ${JSON.stringify(join(import.meta.dirname, '../../../src/core/limits.ts'))};
+      import { openState } from ${JSON.stringify(join(import.meta.dirname, '../../../src/core/state.ts'))};
+      const state = openState(${JSON.stringify(folder)}, { durable: false, limits: limitsWith({ stateRecordWaitMs: 30_000 }) });
+      const insert = state.prepare('INSERT INTO closed_sessions (worker, session) VALUES (?, ?)');
+      const text = 'x'.repeat(4_000);
+      for (let row = 0; row < 10_000; row += 1) insert.run('w0', text);`;
+    const writers = Array.from({ length: 2 }, () => spawn(process.execPath, ['--input-type=module-typescript', '-e', script], { stdio: ['ignore', 'ignore', 'inherit'] }));
+    const ended = Promise.all(writers.map(async (child) => (await once(child, 'exit'))[0] as unknown));
+    const state = open(1_000, false);
+    const logBytesMax = 4 * 1024 * 1024;
+    let writing = true;
+    void ended.then(() => { writing = false; });
+    let longest = 0;
+    for (; writing; await sleep(20)) {
+      longest = Math.max(longest, statSync(join(folder, `${stateFile}-wal`)).size);
+      checkpoint(state, logBytesMax);
+    }
+    expect(await ended).toEqual([0, 0]);
+    expect(count(state, 'closed_sessions')).toBe(20_000);
+    // Never cut, it would hold every page that was written: 250 MB.
+    expect(longest).toBeLessThan(100_000_000);
   });
 
   it.each([['broken', 'file is not a database'], ['x'.repeat(9_000), 'file is not a database']])('what is no database is refused with its name and the mend, and left as it is', (content, why) => {

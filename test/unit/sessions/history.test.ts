@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -82,7 +82,7 @@ describe('closed sessions', () => {
     const log: Logger = { ...silentLogger, error: (fault: unknown) => void faults.push(fault) };
     const sessions = ended('w1', 2);
     const history = open('w1', { stateRecordWaitMs: 0 }, log);
-    const other = openState(folder, { waitMs: 0, durable: false });
+    const other = openState(folder, { durable: false, limits: limitsWith() });
     other.exec('BEGIN IMMEDIATE');
     history.write(sessions[0]!);
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -100,10 +100,35 @@ describe('closed sessions', () => {
   });
 
   it('that lack what is shown of them are left out', () => {
-    const state = openState(folder, { waitMs: 100, durable: false });
-    for (const text of ['{"id":"w1-1"}', 'null', '[]', '5']) state.prepare('INSERT INTO closed_sessions (worker, session) VALUES (?, ?)').run('w1', text);
+    const state = openState(folder, { durable: false, limits: limitsWith() });
+    for (const text of ['{"id":"w1-1"}', 'null', '[]', '5', '{"id":', '']) state.prepare('INSERT INTO closed_sessions (worker, session) VALUES (?, ?)').run('w1', text);
     state.close();
     expect(open().read()).toEqual([]);
+  });
+
+  it('that cannot be read are missed, and told, and end nothing: a worker\'s exit is no time to throw', () => {
+    const faults: unknown[] = [];
+    const history = open('w1', {}, { ...silentLogger, error: (fault: unknown) => void faults.push(fault) });
+    const other = openState(folder, { durable: false, limits: limitsWith() });
+    other.exec('DROP TABLE closed_sessions');
+    other.close();
+    expect([history.read('w2'), history.read()]).toEqual([[], []]);
+    expect(faults).toHaveLength(2);
+  });
+
+  it('a log of the database that cannot be cut is told once', async () => {
+    const told: unknown[] = [];
+    const history = open('w1', { stateLogBytesMax: 1, stateCheckpointMs: 10, stateRecordWaitMs: 0 }, { ...silentLogger, warn: (fault: unknown) => void told.push(fault) });
+    const other = openState(folder, { durable: false, limits: limitsWith() });
+    other.exec('BEGIN');
+    other.prepare('SELECT count(*) FROM closed_sessions').get();
+    history.write(ended('w1', 1)[0]!);
+    await expect.poll(() => told).toEqual([{ bytes: expect.any(Number) as number }]);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(told).toHaveLength(1);
+    other.exec('COMMIT');
+    await expect.poll(() => statSync(join(folder, 'state.db-wal')).size).toBe(0);
+    other.close();
   });
 
   it('written after the end are let go without a word', () => {

@@ -19,7 +19,7 @@ import { openLearned } from './learned.ts';
 import { LearnedView } from './policy/learned.ts';
 import { SessionHistory } from './sessions/history.ts';
 import type { GatewayOptions, Traffic } from './traffic.ts';
-import { installTrust } from './trust.ts';
+import { installTrust, readTrust } from './trust.ts';
 import { InForce } from './in-force.ts';
 import { startWorkers } from './workers.ts';
 import type { CrewOptions } from './workers.ts';
@@ -106,6 +106,6 @@ async function localTraffic(options: CrewOptions, certificates: Certificates, re
   const plane = await startDataPlane({ config, policy, certificates, trust, registry, log, worker: 'w0', workers: 1, pool: null, learned: view, history, earlier: history.read(), activated });
   return {
     ...plane, readMetrics: async () => [], fault: () => null,
-    reload: (ready) => plane.reload(ready.config, ready.policy, installTrust(ready.config.upstream, extraCa, certificates.issuerPems(), ready.config.limits)),
+    reload: (ready) => plane.reload(ready.config, ready.policy, readTrust(ready.config.upstream, extraCa, certificates.issuerPems(), ready.config.limits)),
   };
 }

@@ -1,28 +1,35 @@
 // What the gateway believes about servers and shows them: the system's roots (or a file's) and the operator's own, without the gateway's issuers,
-// and client certificates. The roots become the process's default store once, so that every secure context shares one store instead of building its own.
+// and client certificates. Reading it changes nothing: a reload may yet be refused.
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { getCACertificates } from 'node:tls';
 import type { ClientCertificate, UpstreamTrust } from './core/certificates.ts';
 import { limitsWith } from './core/limits.ts';
 import type { Limits } from './core/limits.ts';
 import type { Config } from './config/schema.ts';
 import { fetchWay } from './handoff/fetch-way.ts';
 import { exposedKeyOf } from './tls/exposed-keys.ts';
+import { useRoots } from './tls/roots.ts';
 
 /** What of the config is read; revocation checks are off where nothing is said. */
 export type TrustOptions = Omit<Config['upstream'], 'revocation'> & Partial<Pick<Config['upstream'], 'revocation'>>;
 
-/** Reads the roots and makes them the process's default. Throws with the file's name when one cannot be read. */
-export function installTrust(upstream: TrustOptions, extraCa: readonly string[], ownIssuers: readonly string[], limits: Limits = limitsWith()): UpstreamTrust {
+/** Reads the trust that a process starts with, and has its roots in use from the first secure context on. */
+export function installTrust(...options: Parameters<typeof readTrust>): UpstreamTrust {
+  const trust = readTrust(...options);
+  useRoots(trust.roots);
+  return trust;
+}
+
+/** Reads roots and client certificates. Throws with the file's name when one cannot be read. */
+export function readTrust(upstream: TrustOptions, extraCa: readonly string[], ownIssuers: readonly string[], limits: Limits = limitsWith()): UpstreamTrust {
   const own = ownIssuers.map((pem) => new X509Certificate(pem));
   // By key: another certificate for the same key would make the same leaves good.
   const ownKeys = new Set(own.map(keyOf));
   const base = baseRoots(upstream.ca).map((pem) => new X509Certificate(pem)).filter((root) => exposedKeyOf(root) === null);
   const roots = [...base, ...[...upstream.extraCa, ...extraCa].flatMap(ownRoots)].filter((root) => !ownKeys.has(keyOf(root)));
   const clientCerts = upstream.clientCerts.map(clientCertificateOf);
-  setDefaultCACertificates(roots.map((root) => root.toString()));
   return { minVersion: upstream.minVersion, roots, own, clientCerts, revocation: upstream.revocation ?? 'off', allowLocal: upstream.allowLocal, way: fetchWay(upstream, limits) };
 }
 

@@ -17,7 +17,7 @@ import { readCaptureOrder } from './sessions/capture.ts';
 import { SessionHistory } from './sessions/history.ts';
 import { serveMetrics } from './sessions/metrics-text.ts';
 import { serveView } from './sessions/remote-view.ts';
-import { installTrust } from './trust.ts';
+import { installTrust, readTrust } from './trust.ts';
 import { workerTopic } from './workers.ts';
 import type { WorkerOrder } from './workers.ts';
 
@@ -70,7 +70,7 @@ async function start(order: WorkerOrder): Promise<void> {
 async function reload(started: DataPlane, text: string, order: WorkerOrder, certificates: Certificates): Promise<void> {
   const ready = readyConfig(loadConfig(text, order.fileName), order.fileName);
   if (!ready.ok) throw new Error('the config changed while it was reloaded');
-  await started.reload(ready.config, ready.policy, installTrust(ready.config.upstream, order.extraCa, certificates.issuerPems(), ready.config.limits));
+  await started.reload(ready.config, ready.policy, readTrust(ready.config.upstream, order.extraCa, certificates.issuerPems(), ready.config.limits));
 }
 
 function poolOf(ask: Ask): SharedPool {

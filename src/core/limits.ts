@@ -34,6 +34,7 @@ export const limitTable = {
   detectSilenceMs: ms(10 * second, 50, 10 * minute, 'Longest wait for a first byte from either side before the flow counts as unknown.'),
   detectRaceMs: ms(300, 0, 1 * minute, 'Silence after which the upstream is dialled so that a server that speaks first is heard.'),
   fingerprintsMax: count(256, 1, 100_000, 'ClientHellos whose JA3 and JA4 are remembered; about 1 KiB each.'),
+  fingerprintBytesMax: bytes(4 * kiB, 256, 64 * kiB, 'Lists of one ClientHello that are kept with its JA3 and JA4, 8 bytes for each number; of larger ones nothing is remembered.'),
   depthMax: count(4, 1, 16, 'Layers of TLS and proxies inside each other; deeper nesting is relayed unparsed.'),
   pseudoHelloMs: ms(10 * second, 100, 5 * minute, 'Wait for a server\'s answer to a hello that may be MS-TURN pseudo-TLS.'),
 
@@ -64,6 +65,8 @@ export const limitTable = {
   serverSessionsMax: count(1_000, 0, 1_000_000, 'Servers whose TLS sessions are kept for resumption, for each name, offer and rule; about 4 KiB each. 0: none is ever resumed.'),
   serverTicketsMax: count(8, 1, 1_000, 'TLS 1.3 tickets kept of one server: each serves one connection.'),
   serverSessionBytesMax: bytes(8 * kiB, 512, 64 * kiB, 'One TLS session of a server, its certificate included; larger ones are not kept.'),
+  serverSessionsWaitingMax: count(4, 1, 100, 'TLS sessions of one connection that wait for the judgement of its certificate; servers give one or two.'),
+  serverDeclinesMax: count(3, 1, 1_000, 'Offers in a row that a server may turn down before it is offered nothing until serverSessionMs is up: some give sessions and never take one.'),
   serverSessionMs: ms(1 * hour, 0, 7 * day, 'After this a server shows its certificate in a full handshake again. 0: none is ever resumed.'),
   ticketLifetimeMs: ms(2 * hour, 0, 7 * day, 'How long a client may resume.'),
 

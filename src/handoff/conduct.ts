@@ -182,7 +182,7 @@ async function protocolRound(round: Round, deps: ConductDeps, found: Detection):
   if (stray !== null && !round.tunnelOnError.has(stray)) throw new FlowError(stray, name);
   const verdict = deps.policy.protocol(session, name, flow.insideTls ? 'intercepted' : 'none');
   decided(session, deps, 'protocol', verdict, !flow.insideTls || verdict.action === 'deny');
-  const unheard = found.row === null ? switches.off.has('http') : found.row === 'http' && verdict.action !== 'handoff';
+  const unheard = found.row === null ? switches.off.has('http') : found.row === 'http' && (stray !== null || verdict.action !== 'handoff');
   if (unheard && await asksForRevocation(flow, deps)) return await tellRevocation(flow, deps);
   if (verdict.action === 'deny') return await refuse(flow, deps, found.row, new FlowError('PROTOCOL_DENIED', name), verdict.rule);
   if (stray !== null) {
@@ -270,11 +270,11 @@ function named(session: Session, deps: ConductDeps, name: ProtocolName): void {
   deps.protocolChanged(session);
 }
 
-function noteHello(session: Session, hello: ClientHello, { fingerprintsMax }: Limits): void {
+function noteHello(session: Session, hello: ClientHello, limits: Limits): void {
   session.sni = hello.sni ?? session.sni;
   session.alpn = hello.alpn;
   if (hello.problem !== null || hello.format !== 'tls') return;
-  const { ja3, ja4 } = fingerprints(hello, fingerprintsMax);
+  const { ja3, ja4 } = fingerprints(hello, limits);
   session.ja3 = ja3;
   session.ja4 = ja4;
 }

@@ -11,6 +11,7 @@ import type { ClientCertificate } from '../core/certificates.ts';
 import type { Limits } from '../core/limits.ts';
 import { alpnWire } from './offer.ts';
 import type { OfferClass } from './offer.ts';
+import { useRoots } from './roots.ts';
 import { noResumption } from './server-sessions.ts';
 import type { Resumption } from './server-sessions.ts';
 import { suitesToOffer } from './suites.ts';
@@ -187,12 +188,14 @@ export interface ShownCertificate {
   readonly certificate: ClientCertificate;
 }
 
-/** Shared secure contexts, one for each class of client offer; roots come from the process's default store, set once at start. */
+/** Shared secure contexts of one trust, one for each class of client offer. */
 export class UpstreamContexts {
   readonly #contexts = new Map<string, SecureContext>();
   readonly #max: number;
+  readonly #roots: readonly X509Certificate[];
 
-  constructor(limits: Limits) {
+  constructor(limits: Limits, roots: readonly X509Certificate[]) {
+    this.#roots = roots;
     this.#max = limits.upstreamContextsMax;
   }
 
@@ -204,6 +207,8 @@ export class UpstreamContexts {
     const key = `${offer.key}${quick ? '' : '/aes256'}${shown === null ? '' : `/certificate ${String(shown.index)}`}`;
     const known = this.#contexts.get(key);
     if (known !== undefined) return known;
+    // A reload may have been refused, or taken while this trust still has flows.
+    useRoots(this.#roots);
     const context = createSecureContext({
       minVersion: offer.minVersion,
       maxVersion: offer.maxVersion,

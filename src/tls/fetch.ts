@@ -34,6 +34,8 @@ const straight: FetchWay = { resolve: async (host) => (await lookup(host, { all:
 /** Longer addresses are not followed. */
 const urlLengthMax = 2_048;
 const localAddressesMs = 5_000;
+/** Names of whoever resolves them (RFC 6761, 6.3); URLs are in lower case. */
+const ownName = /(?:^|\.)localhost\.?$/;
 
 /** Whether a text is an address that a `Fetcher` would try: http, of reasonable length. Others (https, ldap) would need what they are to prove. */
 export function isFetchable(url: string): boolean {
@@ -70,7 +72,8 @@ export class Fetcher {
   async fetch(url: string, bounds: FetchBounds, post: FetchBody | null = null): Promise<Buffer | null> {
     if (!isFetchable(url) || this.#running >= this.#limits.certificateFetchesMax) return null;
     const host = new URL(url).hostname.replace(/^\[|\]$/g, '');
-    if (isIP(host) !== 0 && this.#refuses(host)) return null;
+    // A proxy would resolve the name to itself, or to what is beside it.
+    if (isIP(host) !== 0 ? this.#refuses(host) : !this.#allowLocal && ownName.test(host)) return null;
     this.#running += 1;
     try {
       return await this.#request(url, bounds, post);

@@ -1,6 +1,7 @@
 // JA3 and JA4 fingerprints of a ClientHello, remembered for the hellos of late. They name client software; they prove nothing.
 
 import { hash } from 'node:crypto';
+import type { Limits } from '../core/limits.ts';
 import { isGrease } from './hello-body.ts';
 import type { ClientHello } from './hello-body.ts';
 
@@ -42,17 +43,28 @@ interface Known extends Fingerprints {
 /** By a hash of what fingerprints are made of: the same software says the same each time. A later hello takes the place of an earlier one. */
 const places = new Map<number, Known>();
 
-/** Both fingerprints; those of at most `max` hellos are remembered. */
-export function fingerprints(hello: ClientHello, max: number): Fingerprints {
+/** Both fingerprints; those of at most fingerprintsMax hellos of at most fingerprintBytesMax are remembered. */
+export function fingerprints(hello: ClientHello, { fingerprintsMax, fingerprintBytesMax }: Pick<Limits, 'fingerprintsMax' | 'fingerprintBytesMax'>): Fingerprints {
   const lists = [
     hello.ciphers, hello.extensions, hello.groups, hello.pointFormats, hello.signatureAlgorithms, hello.supportedVersions ?? [-1], [hello.legacyVersion], hello.alpn.slice(0, 1),
   ];
-  const place = placeOf(lists) % max;
+  if (bytesOf(lists) > fingerprintBytesMax) return { ja3: ja3(hello).hash, ja4: ja4(hello) };
+  const place = placeOf(lists) % fingerprintsMax;
   const known = places.get(place);
   if (known !== undefined && known.lists.every((list, index) => isSame(list, lists[index]))) return known;
   const made: Known = { ja3: ja3(hello).hash, ja4: ja4(hello), lists };
   places.set(place, made);
   return made;
+}
+
+/** What V8 keeps for lists: 8 bytes a number, one a character. */
+function bytesOf(lists: Known['lists']): number {
+  let sum = 0;
+  for (const list of lists) {
+    sum += list.length * 8;
+    for (const item of list) if (typeof item === 'string') sum += item.length;
+  }
+  return sum;
 }
 
 /** FNV-1a over the numbers; texts count by their length alone. */

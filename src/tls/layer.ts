@@ -2,8 +2,10 @@
 // failure before it can still become a tunnel. What policy decided comes in as facts; this file only carries it out.
 
 import { isIP } from 'node:net';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { errorTable, FlowError } from '../core/errors.ts';
+import type { ErrorCode } from '../core/errors.ts';
 import type { CertificateProblem, LeafRequest, UpstreamTrust } from '../core/certificates.ts';
 import type { Deps, Flow, Handled, Refusal } from '../core/flow.ts';
 import type { CertificateVerdict, SslVerdict } from '../core/verdicts.ts';
@@ -11,10 +13,10 @@ import { acceptTls } from './accept.ts';
 import type { ClientHello } from './hello-body.ts';
 import { clientCertificateFor } from './client-certs.ts';
 import { connectTls, UpstreamContexts } from './connect.ts';
-import type { UpstreamTls } from './connect.ts';
+import type { UpstreamOptions, UpstreamTls } from './connect.ts';
 import { commonVersion, leafKeyFor, offerClass, shownOf, unlimited } from './offer.ts';
 import type { ShownTls } from './offer.ts';
-import { noResumption, ServerSessions } from './server-sessions.ts';
+import { noResumption, ServerSessions, sessionKey } from './server-sessions.ts';
 import type { Resumption } from './server-sessions.ts';
 import { aes128GcmSha256 } from './suites.ts';
 import { UpstreamJudge } from './verify-upstream.ts';
@@ -48,7 +50,10 @@ export async function openTls(flow: Flow, deps: Deps, { hello, verdict }: TlsFac
   if (commonVersion(hello, verdict.clientMinVersion) === null) throw new FlowError('NO_COMMON_TLS', `client offers ${hello.maxVersion ?? 'no TLS'}`);
   const upstream = await shakeUpstream(flow, deps, { hello, verdict });
   try {
-    if (flow.upstream === null && tunnelsForOffer(upstream, verdict)) return ended(upstream, flow, deps, 'UPSTREAM_OFFERS_CLIENT_CERT');
+    if (flow.upstream === null && tunnelsForOffer(upstream, verdict)) {
+      upstream.resumption.drop();
+      return ended(upstream, flow, deps, 'UPSTREAM_OFFERS_CLIENT_CERT');
+    }
     const problems = await problemsOf(upstream, flow, deps, { hello, verdict });
     noteUpstream(flow, upstream, problems);
     keepSessions(upstream, problems);
@@ -91,17 +96,31 @@ async function shaken(flow: Flow, deps: Deps, { hello, verdict }: TlsFacts): Pro
     return { ...connected, offersClientCert: shown === null && connected.offersClientCert, resumption: noResumption };
   }
   // The local address too: where clients keep theirs, no server sees one client's session come from another.
-  const key = [raw.localAddress, raw.remoteAddress, raw.remotePort, flow.session.destination.ip, flow.session.destination.host, hello.sni, hello.alpn.join(), offer.key, quick, verdict.rule, verdict.revocation].join('\n');
+  // Behind a proxy, addresses are the proxy's: the destination counts as well.
+  const { ip, host, port } = flow.session.destination;
+  const key = sessionKey([raw.localAddress, raw.remoteAddress, raw.remotePort, ip, host, port, hello.sni, hello.alpn, offer.key, quick, verdict.rule, verdict.revocation]);
   const resumption = sessions.begin(key);
   try {
-    return { ...await connectTls(raw, { ...options, resumption }), resumption };
+    return await resumable(raw, options, resumption);
   } catch (caught) {
     // Nothing was said to the client yet: a server that stumbles over an old session is asked again without one.
     if (resumption.session === null) throw caught;
     resumption.stumbled();
-    if (flow.client.destroyed || (caught instanceof FlowError && caught.code === 'UPSTREAM_TLS_TIMEOUT')) throw caught;
-    const again = sessions.begin(key);
-    return { ...await connectTls(await deps.dial(flow), { ...options, resumption: again }), resumption: again };
+    if (flow.client.destroyed || (caught instanceof FlowError && final.has(caught.code))) throw caught;
+    return await resumable(await deps.dial(flow), options, sessions.begin(key));
+  }
+}
+
+/** Failures that have nothing to do with an old session: only in a full handshake does a server ask who we are. */
+const final: ReadonlySet<ErrorCode> = new Set(['UPSTREAM_TLS_TIMEOUT', 'UPSTREAM_WANTS_CLIENT_CERT']);
+
+async function resumable(raw: Socket, options: UpstreamOptions, resumption: Resumption): Promise<Upstream> {
+  try {
+    return { ...await connectTls(raw, { ...options, resumption }), resumption };
+  } catch (caught) {
+    // It asks who we are now: what it gave before would spare it the question.
+    if (caught instanceof FlowError && caught.code === 'UPSTREAM_WANTS_CLIENT_CERT') resumption.drop();
+    throw caught;
   }
 }
 
@@ -215,7 +234,7 @@ function trustOf(deps: Deps): Trusted {
   if (known !== undefined) return known;
   const judge = new UpstreamJudge(deps.trust, deps.limits, () => deps.clock());
   const sessions = new ServerSessions(deps.limits, () => deps.clock(), (certificate) => judge.lastMs(certificate));
-  const made = { contexts: new UpstreamContexts(deps.limits), judge, sessions };
+  const made = { contexts: new UpstreamContexts(deps.limits, deps.trust.roots), judge, sessions };
   trusted.set(deps.trust, made);
   return made;
 }

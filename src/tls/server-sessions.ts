@@ -1,6 +1,7 @@
 // TLS sessions that servers gave us, kept so that the next connection to the same server may resume. One is kept only once the certificate
 // of its full handshake was judged faultless, with that certificate, so that each use is judged anew; it never crosses keys.
 
+import { hash } from 'node:crypto';
 import type { X509Certificate } from 'node:crypto';
 import type { Limits } from '../core/limits.ts';
 
@@ -46,16 +47,21 @@ export interface Resumption {
 /** Resumption for connections that must not have any. */
 export const noResumption: Resumption = { session: null, shown: null, offered() {}, arrived() {}, proven() {}, stumbled() {}, drop() {} };
 
+/** A key for `ServerSessions` of everything that a session must not cross. A digest: clients would otherwise have kilobytes kept by long lists of names. */
+export function sessionKey(parts: readonly (string | number | boolean | null | undefined | readonly string[])[]): string {
+  return hash('sha256', JSON.stringify(parts), 'base64');
+}
+
 /** The sessions of one trust in force: gone with it on reload. Bounded by serverSessionsMax, serverTicketsMax and serverSessionBytesMax. */
 export class ServerSessions {
-  readonly #limits: Limits;
+  readonly limits: Limits;
   readonly #clock: () => number;
   readonly #lastMs: (certificate: X509Certificate) => number;
   readonly #kept = new Map<string, Kept>();
 
   /** `lastMs`: when the first certificate of a chain runs out, its root included. */
   constructor(limits: Limits, clock: () => number, lastMs: (certificate: X509Certificate) => number) {
-    this.#limits = limits;
+    this.limits = limits;
     this.#clock = clock;
     this.#lastMs = lastMs;
   }
@@ -66,10 +72,10 @@ export class ServerSessions {
 
   /** Begins a connection. `key` says everything that a session must not cross. */
   begin(key: string): Resumption {
-    const { serverSessionsMax, serverSessionMs } = this.#limits;
+    const { serverSessionsMax, serverSessionMs } = this.limits;
     if (serverSessionsMax === 0 || serverSessionMs === 0) return noResumption;
     const kept = this.#current(key);
-    const session = kept === null || kept.declined >= declinedMax ? null : ((kept.singleUse ? kept.sessions.pop() : kept.sessions.at(-1)) ?? null);
+    const session = kept === null || kept.declined >= this.limits.serverDeclinesMax ? null : ((kept.singleUse ? kept.sessions.pop() : kept.sessions.at(-1)) ?? null);
     return new Attempt(this, key, session === null ? null : kept, session);
   }
 
@@ -83,12 +89,12 @@ export class ServerSessions {
     const known = this.#current(key);
     const same = known !== null && known.singleUse === singleUse && known.shown.certificate.raw.equals(shown.certificate.raw);
     // A server that gives sessions and takes none is not asked again before its time.
-    if (same && known.declined >= declinedMax) return known;
+    if (same && known.declined >= this.limits.serverDeclinesMax) return known;
     const lastMs = same ? known.lastMs : this.#lastMs(shown.certificate);
-    const untilMs = Math.min(this.#clock() + this.#limits.serverSessionMs, lastMs);
+    const untilMs = Math.min(this.#clock() + this.limits.serverSessionMs, lastMs);
     const kept: Kept = { shown: same ? known.shown : shown, lastMs, untilMs, sessions: same ? known.sessions : [], singleUse, declined: same ? known.declined : 0 };
     const oldest = this.#kept.keys().next();
-    if (!this.#kept.has(key) && this.#kept.size >= this.#limits.serverSessionsMax && oldest.done !== true) this.#kept.delete(oldest.value);
+    if (!this.#kept.has(key) && this.#kept.size >= this.limits.serverSessionsMax && oldest.done !== true) this.#kept.delete(oldest.value);
     this.#kept.set(key, kept);
     return kept;
   }
@@ -96,13 +102,13 @@ export class ServerSessions {
   /** Adds a session to a place that is still in force. */
   add(key: string, kept: Kept, session: Buffer): void {
     const current = this.#kept.get(key);
-    if (current === undefined || current.sessions !== kept.sessions || session.length > this.#limits.serverSessionBytesMax) return;
-    if (current.declined >= declinedMax) {
+    if (current === undefined || current.sessions !== kept.sessions || session.length > this.limits.serverSessionBytesMax) return;
+    if (current.declined >= this.limits.serverDeclinesMax) {
       current.sessions.length = 0;
       return;
     }
     // The older ones are not worth more: the server may have forgotten them already.
-    while (kept.sessions.length > 0 && (!kept.singleUse || kept.sessions.length >= this.#limits.serverTicketsMax)) kept.sessions.shift();
+    while (kept.sessions.length > 0 && (!kept.singleUse || kept.sessions.length >= this.limits.serverTicketsMax)) kept.sessions.shift();
     kept.sessions.push(session);
   }
 
@@ -149,7 +155,7 @@ class Attempt implements Resumption {
 
   arrived(session: Buffer): void {
     if (this.#kept !== null) this.#sessions.add(this.#key, this.#kept, session);
-    else if (this.#waiting !== null && this.#waiting.length < waitingMax) this.#waiting.push(session);
+    else if (this.#waiting !== null && this.#waiting.length < this.#sessions.limits.serverSessionsWaitingMax) this.#waiting.push(session);
   }
 
   proven(shown: ShownIdentity | null, singleUse: boolean): void {
@@ -161,7 +167,7 @@ class Attempt implements Resumption {
   }
 
   stumbled(): void {
-    for (let count = 0; count < declinedMax; count += 1) this.#sessions.taken(this.#key, false);
+    for (let count = 0; count < this.#sessions.limits.serverDeclinesMax; count += 1) this.#sessions.taken(this.#key, false);
     this.#waiting = null;
   }
 
@@ -171,8 +177,3 @@ class Attempt implements Resumption {
     this.#sessions.forget(this.#key);
   }
 }
-
-/** Offers in a row that a server may turn down: some give sessions and never take one. */
-const declinedMax = 3;
-/** Sessions of one connection that wait for the judgement of its certificate; servers give one or two. */
-const waitingMax = 4;

@@ -41,7 +41,7 @@ export function offeredStrength(suite: number): SuiteStrength {
 
 /** For `ciphers` towards a server. `quick` false leaves the order to Node (AES-256 first), for clients that do not offer AES-128. */
 export function suitesToOffer(minVersion: TlsVersion, quick: boolean, weakest: SuiteStrength = 1): string {
-  if (isOld(minVersion)) return everything;
+  if (isOld(minVersion)) return `${everything}${without[weakest]}`;
   return `${quick ? quickFirst : DEFAULT_CIPHERS}${without[weakest]}`;
 }
 

@@ -16,7 +16,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { watchedCount } from '../../src/core/idle.ts';
 import { createLogger } from '../../src/core/log.ts';
 import { meterFor, startDataPlane } from '../../src/data-plane.ts';
-import { installTrust } from '../../src/trust.ts';
+import { readTrust } from '../../src/trust.ts';
 import { issueServer, makeRoot } from '../support/certs.ts';
 import { helloBytes, helloFiles } from '../support/client-hellos.ts';
 import { socketPair } from '../support/pair.ts';
@@ -161,7 +161,7 @@ limits: { detectRaceMs: 50, detectMs: 300, detectSilenceMs: 600, lingerMs: 300, 
   const registry = meterFor(config, 'stress');
   const log = createLogger('error');
   const certificates = await openCertificates(certificateOptions(config, registry, log, true));
-  const trust = installTrust(config.upstream, [], certificates.issuerPems());
+  const trust = readTrust(config.upstream, [], certificates.issuerPems());
   const plane = await startDataPlane({ config, policy, certificates, trust, registry, log, worker: 'stress', workers: 1, pool: null, history: null, earlier: [], activated: new Map() });
 
   const until = Date.now() + runMs;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { getCACertificates } from 'node:tls';
 import { afterAll, expect, test } from 'vitest';
-import { installTrust } from '../../src/trust.ts';
+import { installTrust, readTrust } from '../../src/trust.ts';
 import type { TrustOptions } from '../../src/trust.ts';
 import { makeRoot } from '../support/certs.ts';
 
@@ -19,7 +19,7 @@ const file = (name: string, ...pems: readonly string[]): string => {
   return join(folder, name);
 };
 const options: TrustOptions = { ca: 'none', extraCa: [], minVersion: 'TLSv1.2', clientCerts: [], proxy: null, dns: [], allowLocal: false };
-const subjects = (trust: ReturnType<typeof installTrust>): string[] => trust.roots.map(({ subject }) => subject);
+const subjects = (trust: ReturnType<typeof readTrust>): string[] => trust.roots.map(({ subject }) => subject);
 
 test('the roots of a file and those added, made the process\'s default', () => {
   const trust = installTrust({ ...options, ca: file('base.pem', one.certPem), extraCa: [file('more.pem', two.certPem)] }, [], []);
@@ -27,19 +27,25 @@ test('the roots of a file and those added, made the process\'s default', () => {
   expect(getCACertificates('default')).toHaveLength(2);
 });
 
+test('reading another trust puts nothing into use: the reload may be refused', () => {
+  installTrust({ ...options, ca: file('first.pem', one.certPem) }, [], []);
+  readTrust({ ...options, ca: file('base.pem', one.certPem), extraCa: [file('more.pem', two.certPem)] }, [], []);
+  expect(getCACertificates('default')).toHaveLength(1);
+});
+
 test('never the gateway\'s own issuers, nor another certificate for their key', () => {
   const twin = makeRoot('Twin', { keyPair: one });
-  const trust = installTrust({ ...options, extraCa: [file('own.pem', one.certPem, twin.certPem, two.certPem)] }, [], [one.certPem]);
+  const trust = readTrust({ ...options, extraCa: [file('own.pem', one.certPem, twin.certPem, two.certPem)] }, [], [one.certPem]);
   expect(subjects(trust)).toEqual(['CN=Two']);
   expect(trust.own?.map(({ subject }) => subject)).toEqual(['CN=One']);
 });
 
 test('a root whose private key is public is refused aloud where an operator adds it, and left out of a store', () => {
-  expect(() => installTrust({ ...options, extraCa: [file('bad.pem', superfish)] }, [], [])).toThrow(/bad\.pem: holds the root of Superfish/);
-  expect(() => installTrust(options, [file('flag.pem', two.certPem, superfish)], [])).toThrow(/flag\.pem/);
-  expect(subjects(installTrust({ ...options, ca: file('store.pem', superfish, one.certPem) }, [], []))).toEqual(['CN=One']);
+  expect(() => readTrust({ ...options, extraCa: [file('bad.pem', superfish)] }, [], [])).toThrow(/bad\.pem: holds the root of Superfish/);
+  expect(() => readTrust(options, [file('flag.pem', two.certPem, superfish)], [])).toThrow(/flag\.pem/);
+  expect(subjects(readTrust({ ...options, ca: file('store.pem', superfish, one.certPem) }, [], []))).toEqual(['CN=One']);
 });
 
 test('a file without a certificate says so', () => {
-  expect(() => installTrust({ ...options, extraCa: [file('none.pem', 'nothing')] }, [], [])).toThrow(/none\.pem: no PEM certificate/);
+  expect(() => readTrust({ ...options, extraCa: [file('none.pem', 'nothing')] }, [], [])).toThrow(/none\.pem: no PEM certificate/);
 });

@@ -62,6 +62,7 @@ const keepShut: [string, Partial<GatewayOptions>, string][] = [
   ['connection rules that deny', { policy: 'connection: [ { then: deny } ]' }, ''],
   ['connection rules that tunnel', { policy: 'connection: [ { then: tunnel } ]' }, 'elsewhere'],
   ['protocol rules that deny', { policy: 'protocol: [ { then: deny } ]' }, 'HTTP/1.1 403'],
+  ['an ssl service that tunnels what is not TLS', { type: 'ssl', tunnelOnError: '[NOT_TLS]' }, 'elsewhere'],
   ['protocol rules that relay', { policy: 'protocol: [ { then: relay } ]' }, 'elsewhere'],
   ['detection that is off', { detectProtocol: 'false' }, 'elsewhere'],
 ];

@@ -25,7 +25,7 @@ import type { Service } from '../../../src/handoff/serve.ts';
 import { Admission } from '../../../src/listener/admission.ts';
 import { listen } from '../../../src/listener/listener.ts';
 import { SessionTable } from '../../../src/sessions/table.ts';
-import { installTrust } from '../../../src/trust.ts';
+import { readTrust } from '../../../src/trust.ts';
 import { makeRoot } from '../../support/certs.ts';
 
 export const serverRoot = makeRoot('Servers');
@@ -50,7 +50,7 @@ export async function openWorld(): Promise<World> {
       ocsp: { enabled: false, staple: false },
     },
   });
-  const trust = installTrust({ ca: 'none', extraCa: [rootFile], minVersion: 'TLSv1.2', clientCerts: [], proxy: null, dns: [], allowLocal: true }, [], certificates.issuerPems());
+  const trust = readTrust({ ca: 'none', extraCa: [rootFile], minVersion: 'TLSv1.2', clientCerts: [], proxy: null, dns: [], allowLocal: true }, [], certificates.issuerPems());
   return { certificates, trust, caPem: certificates.caPem };
 }
 

@@ -14,7 +14,7 @@ import { portOf } from '../../support/pair.ts';
 const root = makeRoot('Upstream root');
 const site = issueServer(root, { names: ['site.test'], key: 'rsa' });
 const limits = limitsWith({ upstreamHandshakeMs: 1_000, clientCertAlertWaitMs: 300 });
-const contexts = new UpstreamContexts(limits);
+const contexts = new UpstreamContexts(limits, []);
 const offer = { key: 'test', minVersion: 'TLSv1.2', maxVersion: 'TLSv1.3', groups: 'X25519:P-256', weakest: 1 } as const;
 const servers: (Server | TcpServer)[] = [];
 
@@ -112,7 +112,7 @@ test('a server that says nothing is UPSTREAM_TLS_TIMEOUT', async () => {
 });
 
 test('contexts are shared by class and bounded', () => {
-  const few = new UpstreamContexts({ ...limits, upstreamContextsMax: 2 });
+  const few = new UpstreamContexts({ ...limits, upstreamContextsMax: 2 }, []);
   const [one, two, three] = ['a', 'b', 'c'].map((key) => ({ ...offer, key }));
   if (one === undefined || two === undefined || three === undefined) throw new Error('three offers');
   const first = few.for(one);
@@ -153,7 +153,7 @@ test.each(['TLSv1.2', 'TLSv1.3'] as const)('a client certificate is shown to a s
   const seen: unknown[] = [];
   server.on('secureConnection', (socket) => seen.push([socket.getPeerX509Certificate()?.subject, socket.isSessionReused()]));
   const shown = { index: 0, certificate: { hosts: ['site.test'], certPem: user.certPem, keyPem: user.keyPem } };
-  const own = new UpstreamContexts(limits);
+  const own = new UpstreamContexts(limits, []);
   const context = own.for(offer, true, shown);
   expect([own.for(offer, true) === context, own.for(offer, true, shown) === context]).toEqual([false, true]);
   for (let round = 0; round < 2; round += 1) {

@@ -65,6 +65,28 @@ describe('this machine is out of reach', () => {
   });
 });
 
+describe('nor is a proxy sent to its own machine', () => {
+  test.each(['localhost', 'LocalHost', 'localhost.', 'crl.localhost', '127.0.0.1'])('%s', async (host) => {
+    server.files.set(`http://${host.toLowerCase()}/a`, Buffer.from('here'));
+    const httpProxy = { origin: server.base, authorization: null };
+    const unopened: string[] = [];
+    const open = async (name: string): Promise<never> => { unopened.push(name); throw new Error('opened'); };
+    const before = server.requests.length;
+    for (const way of [{ resolve: async () => [], httpProxy, open: null }, { resolve: async () => [], httpProxy: null, open }]) {
+      expect(await new Fetcher({ limits, allowLocal: false, way }).fetch(`http://${host}/a`, bounds)).toBeNull();
+    }
+    expect([server.requests.length - before, unopened]).toEqual([0, []]);
+    await new Fetcher({ limits, allowLocal: true, way: { resolve: async () => [], httpProxy, open: null } }).fetch(`http://${host}/a`, bounds);
+    expect(server.requests.length - before).toBe(1);
+  });
+
+  test('names that only end alike are fetched through it', async () => {
+    const before = server.requests.length;
+    await new Fetcher({ limits, allowLocal: false, way: { resolve: async () => ['127.0.0.1'], httpProxy: { origin: server.base, authorization: null }, open: null } }).fetch('http://notlocalhost/a', bounds);
+    expect(server.requests.length - before).toBe(1);
+  });
+});
+
 test.each([
   ['http://a.example/x.crl', true], ['https://a.example/x.crl', false], ['ldap:///CN=x', false], ['file:///etc/passwd', false], ['', false], ['http://', false],
   [`http://a.example/${'x'.repeat(3_000)}`, false],

@@ -62,7 +62,14 @@ test('remembered fingerprints are those of the hello at hand, however few places
     hello(buildHello({ ciphers, extensions: [[10, prefix16(numbers16(groups))], [13, prefix16(numbers16([0x0403]))]] }))));
   for (const max of [1, 2, 256]) {
     for (let round = 0; round < 2; round += 1) {
-      for (const one of hellos) expect(fingerprints(one, max)).toMatchObject({ ja3: ja3(one).hash, ja4: ja4(one) });
+      for (const one of hellos) expect(fingerprints(one, { fingerprintsMax: max, fingerprintBytesMax: 4_096 })).toMatchObject({ ja3: ja3(one).hash, ja4: ja4(one) });
     }
   }
+});
+
+test('of a hello larger than fingerprintBytesMax nothing is remembered', () => {
+  const sized = (count: number): ReturnType<typeof hello> => hello(buildHello({ ciphers: Array.from({ length: count }, (_, index) => index) }));
+  const remembered = (one: ReturnType<typeof hello>): boolean => fingerprints(one, limitsWith({ fingerprintBytesMax: 4_096 })) === fingerprints(one, limitsWith({ fingerprintBytesMax: 4_096 }));
+  expect([remembered(sized(500)), remembered(sized(512)), remembered(sized(5_000))]).toEqual([true, false, false]);
+  expect(fingerprints(sized(5_000), limitsWith())).toEqual({ ja3: ja3(sized(5_000)).hash, ja4: ja4(sized(5_000)) });
 });

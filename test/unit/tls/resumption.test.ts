@@ -1,6 +1,7 @@
 // What a resumed session with a server may never do: pass where a full handshake would be refused. Real servers with real tickets; the clock, the
 // trust and the rule change between two connections.
 
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { connect as tcpConnect, createServer as createTcpServer } from 'node:net';
 import type { Server as TcpServer, Socket } from 'node:net';
@@ -17,6 +18,7 @@ import type { Session } from '../../../src/core/session.ts';
 import type { CertificateVerdict, SslVerdict } from '../../../src/core/verdicts.ts';
 import { readClientHello } from '../../../src/tls/client-hello.ts';
 import { openTls } from '../../../src/tls/layer.ts';
+import { useRoots } from '../../../src/tls/roots.ts';
 import { issueServer } from '../../support/certs.ts';
 import type { CertSpec, TestCert } from '../../support/certs.ts';
 import { portOf, readBytes, socketPair } from '../../support/pair.ts';
@@ -74,6 +76,8 @@ const good = (spec: CertSpec = {}): TestCert => issueServer(serverRoot, { names:
 
 interface Change {
   readonly name?: string;
+  /** As said to an upstream proxy, which `port` belongs to then. */
+  readonly destinationPort?: number;
   readonly alpn?: string;
   readonly trust?: UpstreamTrust;
   readonly verdict?: Partial<SslVerdict>;
@@ -89,7 +93,7 @@ async function visit(port: number, trust: UpstreamTrust, change: Change = {}): P
   const client = connect({ socket: pair.near, servername: change.name ?? 'site.test', ca: world.caPem, ALPNProtocols: [change.alpn ?? 'one'], rejectUnauthorized: false });
   client.on('error', () => {});
   const hello = await helloOf(pair.far);
-  const session = sessionWith({ sni: hello.sni, destination: { ip: '127.0.0.1', port, host: null } });
+  const session = sessionWith({ sni: hello.sni, destination: { ip: '127.0.0.1', port: change.destinationPort ?? port, host: null } });
   const flow: Flow = { session, raw: pair.far, client: pair.far, upstream: null, depth: 0, insideTls: false, repliedBytes: 0 };
   const deps: Deps = {
     limits: limitsWith({ revocationWaitMs: 100 }), meter: noMeter, log: silentLogger, trust: change.trust ?? trust, revocation: world.certificates.revocation,
@@ -106,6 +110,7 @@ async function visit(port: number, trust: UpstreamTrust, change: Change = {}): P
   };
   try {
     const inner = await openTls(flow, deps, { hello, verdict: { ...intercept, ...change.verdict } });
+    if (inner === 'tunnel') return `tunnel${how(session)}`;
     if (typeof inner === 'string' || inner.upstream === null) throw new Error('not opened');
     opened.push(inner.upstream);
     inner.upstream.write('hello');
@@ -174,6 +179,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('%s', (version) => {
     ['another name', { name: 'other.test' }, 'UPSTREAM_CERT_NAME'],
     ['another rule', { verdict: { rule: 'ssl/another' } }, 'up'],
     ['another offer', { alpn: 'two' }, 'up'],
+    ['another port behind a proxy', { destinationPort: 8_443 }, 'up'],
     ['an hour later', { aheadMs: 61 * minute }, 'up'],
   ])('never across %s', async (_label, change, outcome) => {
     const { port } = await site(version);
@@ -196,6 +202,37 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('%s', (version) => {
     expect(await visit(port, trust, { certificate: 'accept' })).toBe('up');
     expect(await visit(port, trust, { certificate: 'accept' })).toBe('up');
     expect(await visit(port, trust)).toBe('UPSTREAM_CERT_UNTRUSTED');
+  });
+
+  test.each<[string, TlsOptions, Change, string]>([
+    ['asks who we are and is tunnelled for it', { rejectUnauthorized: false }, { verdict: { clientCert: 'tunnel', tunnelOnError: new Set(['UPSTREAM_OFFERS_CLIENT_CERT']) } }, 'tunnel'],
+    ['requires that we say who we are', { rejectUnauthorized: true }, {}, 'UPSTREAM_WANTS_CLIENT_CERT'],
+  ])('what a server gave before is gone once it %s', async (_label, asking, change, outcome) => {
+    const plain = await site(version);
+    const strict = await site(version, good(), { requestCert: true, ...asking });
+    // One server that changes its mind, and back: it knows its own sessions again, not those it asks in between.
+    let to = plain.port;
+    const front = createTcpServer((socket) => {
+      const on = tcpConnect(to, '127.0.0.1').on('error', () => socket.destroy());
+      socket.on('error', () => on.destroy());
+      socket.pipe(on).pipe(socket);
+    });
+    servers.push(front);
+    await once(front.listen(0, '127.0.0.1'), 'listening');
+    const trust = freshTrust();
+    expect(await visit(portOf(front), trust)).toBe('up');
+    to = strict.port;
+    expect(await visit(portOf(front), trust, change)).toBe(outcome);
+    to = plain.port;
+    expect(await visit(portOf(front), trust)).toBe('up');
+  });
+
+  test('the roots of a trust count, whichever were read last', async () => {
+    const stranger = await site(version, issueServer(untrustedRoot, { names: ['site.test'] }));
+    const known = await site(version);
+    const before = freshTrust();
+    useRoots([new X509Certificate(untrustedRoot.certPem)]);
+    expect([await visit(stranger.port, before), await visit(known.port, before)]).toEqual(['UPSTREAM_CERT_UNTRUSTED', 'up']);
   });
 
   test('never of a server that asks for a client certificate', async () => {

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { limitsWith } from '../../../src/core/limits.ts';
-import { ServerSessions } from '../../../src/tls/server-sessions.ts';
+import { ServerSessions, sessionKey } from '../../../src/tls/server-sessions.ts';
 import { issueServer, makeRoot } from '../../support/certs.ts';
 
 const root = makeRoot('Root');
@@ -141,4 +141,12 @@ test('a ticket that was offered is let go of; a session that is offered again is
     second.offered();
     expect(second.session?.length).toBe(singleUse ? 0 : 7);
   }
+});
+
+test('a key is short whatever a client offers, and tells lists apart that read alike', () => {
+  const long = sessionKey([Array.from({ length: 60_000 / 256 }, () => 'x'.repeat(255))]);
+  expect(long.length).toBeLessThan(64);
+  const keys = [['a,b'], ['a', 'b'], ['a\nb'], ['a'], []].flatMap((alpn) => [sessionKey([alpn, 'c']), sessionKey([alpn, 'c', null]), sessionKey(['c', alpn])]);
+  expect(new Set(keys).size).toBe(keys.length);
+  expect(sessionKey(['host', 443, ['h2']])).toBe(sessionKey(['host', 443, ['h2']]));
 });

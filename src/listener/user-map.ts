@@ -2,10 +2,10 @@
 // counts. The file is read again when it changes; it proves nothing about who a client is, and never replaces a login.
 
 import { readFileSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { Address, parseAddress, parseNetwork } from '../core/addresses.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Logger } from '../core/log.ts';
+import { versionOf } from './file-version.ts';
 
 export interface UserMapOptions {
   readonly file: string;
@@ -54,12 +54,12 @@ export class UserMap {
 
   /** A file that was changed to something unusable leaves the users as they were. */
   async #readAgain(): Promise<void> {
+    const version = await versionOf(this.#options.file);
+    if (version === this.#version) return;
+    // Before it is read: a fault is told once, not at each look.
+    this.#version = version;
     try {
-      const { mtimeMs, size } = await stat(this.#options.file);
-      const version = `${String(mtimeMs)} ${String(size)}`;
-      if (version === this.#version) return;
       this.#names = read(this.#options);
-      this.#version = version;
     } catch (caught) {
       this.#options.log.error({ err: caught }, 'the user map cannot be read; its users stay as they were');
     }

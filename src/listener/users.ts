@@ -3,10 +3,10 @@
 
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import type { Limits } from '../core/limits.ts';
 import type { Logger } from '../core/log.ts';
 import type { Meter } from '../core/meters.ts';
+import { versionOf } from './file-version.ts';
 import { parseUsers, verifyPassword } from './users-hash.ts';
 import type { PasswordHash } from './users-hash.ts';
 
@@ -98,12 +98,12 @@ export class Users {
     const { file, limits, log, clock } = this.#options;
     if (clock() - this.#lookedAtMs < limits.stateCheckMs) return;
     this.#lookedAtMs = clock();
+    const version = await versionOf(file);
+    if (version === this.#version) return;
+    // Before it is read: a fault is told once, not at each look.
+    this.#version = version;
     try {
-      const { mtimeMs, size } = await stat(file);
-      const version = `${String(mtimeMs)} ${String(size)}`;
-      if (version === this.#version) return;
       this.#hashes = read(this.#options);
-      this.#version = version;
     } catch (caught) {
       log.error({ err: caught }, 'the users file cannot be read; its users stay as they were');
     }

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { silentLogger } from '../../../src/core/log.ts';
@@ -49,6 +50,28 @@ describe('users by address', () => {
     expect(users.userOf('192.0.2.7')).toBe('bert');
     change('192.0.2.7 carl\n', 7);
     await vi.waitUntil(() => users.userOf('192.0.2.7') === 'carl');
+  });
+
+  it('a fault is told once, and again after the next change', async () => {
+    writeFileSync(file, '192.0.2.7 ann\n');
+    const told: string[] = [];
+    const log = pino({}, { write: (line: string) => void told.push(line) });
+    const users = new UserMap({ file, limits: limitsWith({ stateCheckMs: 100 }), log, clock: () => nowMs });
+    const looked = async (): Promise<void> => {
+      nowMs += 200;
+      users.userOf('192.0.2.7');
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    };
+    writeFileSync(file, 'nonsense\n');
+    await looked();
+    await vi.waitUntil(() => told.length > 0);
+    for (let count = 0; count < 3; count += 1) await looked();
+    expect(told).toHaveLength(1);
+    rmSync(file);
+    await looked();
+    await vi.waitUntil(() => told.length > 1);
+    for (let count = 0; count < 3; count += 1) await looked();
+    expect(told).toHaveLength(2);
   });
 
   it.each([

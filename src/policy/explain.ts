@@ -3,7 +3,7 @@
 
 import { policyStages } from '../core/verdicts.ts';
 import type { ConnectionVerdict, PolicyStage, SslVerdict } from '../core/verdicts.ts';
-import { detectedNames, protocolStates, shownName } from '../core/protocols.ts';
+import { detectedNames, nothingLookedFor, protocolStates, shownName } from '../core/protocols.ts';
 import type { ProtocolName } from '../core/protocols.ts';
 import type { CompiledPolicy } from './decide.ts';
 import type { ExplainFacts } from './explain-facts.ts';
@@ -138,10 +138,15 @@ class Walk {
   #protocolSeen(): { protocol: ProtocolName; note: string | null } {
     if (this.#tls === 'tunnelled') return { protocol: 'tls', note: null };
     if (this.#ssl?.handoff === false) return { protocol: 'undetected', note: `${this.#ssl.rule} hands nothing off` };
-    if (this.#tls === 'none' && this.#asked.tls) return { protocol: 'undetected', note: 'tls is not looked for here' };
+    if (this.#tls === 'none' && this.#asked.tls) return { protocol: this.#unseen(), note: 'tls is not looked for here' };
     const { protocol, note } = this.#protocolMeant();
     if (!this.#off.has(protocol)) return { protocol, note };
-    return { protocol: 'undetected', note: `${protocol} is not looked for here (detectProtocol, or a rule's detect)` };
+    return { protocol: this.#unseen(), note: `${protocol} is not looked for here (detectProtocol, or a rule's detect)` };
+  }
+
+  /** What a flow is called whose protocol is not looked for. */
+  #unseen(): ProtocolName {
+    return nothingLookedFor(this.#off, this.#tls === 'intercepted') ? 'undetected' : 'unknown';
   }
 
   #protocolMeant(): { protocol: ProtocolName; note: string | null } {

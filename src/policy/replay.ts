@@ -73,7 +73,7 @@ class Walk {
       if (!nothingLookedFor(verdict.detect.off, false)) return { fate: 'unseen', rule };
       return this.#protocol('undetected', 'none', verdict.tunnelOnError);
     }
-    if (outer === 'tls') return verdict.detect.off.has('tls') ? this.#protocol('undetected', 'none', verdict.tunnelOnError) : this.#ssl();
+    if (outer === 'tls') return verdict.detect.off.has('tls') ? this.#protocol(seenAs('tls', verdict.detect, false), 'none', verdict.tunnelOnError) : this.#ssl();
     const stray = strayCodes.includes(this.#code) ? this.#code : null;
     if (stray !== null && !verdict.tunnelOnError.has(stray)) return { fate: 'fail', rule };
     const name = seenAs(outer, verdict.detect, false);

@@ -72,7 +72,7 @@ describe('explainPolicy', () => {
     expect(off.stages[0]?.settings.detects).toBe('nothing');
     const some = policyOf({ ssl: [{ then: 'intercept', detect: { off: 'sip-any' } }] });
     expect(stage(some, { protocol: 'sips' }, 'ssl')?.settings.detects).toBe('all but sip sips');
-    expect(stage(some, { protocol: 'sips' }, 'protocol')).toMatchObject({ action: 'relay', settings: { protocol: 'undetected' }, note: expect.stringContaining('sips is not looked for') });
+    expect(stage(some, { protocol: 'sips' }, 'protocol')).toMatchObject({ action: 'relay', settings: { protocol: 'unknown' }, note: expect.stringContaining('sips is not looked for') });
     const stunnel = policyOf({ ssl: [{ then: 'intercept', handoff: false }] });
     expect(stage(stunnel, { protocol: 'sips' }, 'protocol')).toMatchObject({ settings: { protocol: 'undetected' }, note: 'ssl/#0 hands nothing off' });
   });

@@ -62,6 +62,12 @@ describe('what a policy would do with a recorded session', () => {
     expect(ask(sip, { protocol: [{ name: 'off', when: { protocol: ['undetected'] }, then: 'deny' }] }, { type: 'tcp-tunnel', detectProtocol: false })).toEqual({ fate: 'deny', rule: 'protocol/off' });
   });
 
+  it('TLS that is not looked for is unknown, and undetected only where nothing is', () => {
+    const rules: Partial<PolicyRules> = { protocol: [{ name: 'unknown', when: { protocol: ['unknown'] }, then: 'deny' }, { name: 'undetected', when: { protocol: ['undetected'] }, then: 'deny' }] };
+    expect(ask({}, rules, { type: 'tcp-tunnel', detectProtocol: ['http'] })).toEqual({ fate: 'deny', rule: 'protocol/unknown' });
+    expect(ask({}, rules, { type: 'tcp-tunnel', detectProtocol: false })).toEqual({ fate: 'deny', rule: 'protocol/undetected' });
+  });
+
   it('the layer of an explicit service is no layer of the flow, and its destination was asked for by name', () => {
     const socks = { chain: ['socks', 'tls', 'https'], destination: { ip: '203.0.113.9', host: 'www.example.com', port: 443 } };
     expect(ask(socks, {})).toEqual({ fate: 'intercept', rule: 'ssl/all' });

@@ -30,10 +30,15 @@ function issuerFiles({ cert, key, passphraseFile }: Config['issuers'][string]): 
 function passphraseIn(file: string): string {
   try {
     if ((statSync(file).mode & 0o077) !== 0) throw new IssuerError(`${file}: others than its owner may read or write the passphrase; run \`chmod 600 ${file}\``);
-    return readFileSync(file, 'utf8').split(/\r?\n/, 1)[0] ?? '';
+    return firstLine(readFileSync(file, 'utf8'));
   } catch (caught) {
     throw caught instanceof IssuerError ? caught : new IssuerError(`${file}: the passphrase cannot be read`, { cause: caught });
   }
+}
+
+/** What counts of a passphrase file. */
+export function firstLine(text: string): string {
+  return text.split(/\r?\n/, 1)[0] ?? '';
 }
 
 /** Hosts of the distribution points, `host[:port]`. */

@@ -19,7 +19,7 @@ import type { CertificatesOptions, IssuerFiles } from '../certs/open.ts';
 import { certificatesInPem, pem } from '../certs/parts.ts';
 import { openPkcs12 } from '../certs/pkcs12.ts';
 import { revoke } from '../certs/revoke.ts';
-import { issuerOptions } from '../certificate-options.ts';
+import { firstLine, issuerOptions } from '../certificate-options.ts';
 import type { Config } from '../config/schema.ts';
 import { openState, StateError } from '../core/state.ts';
 
@@ -42,7 +42,7 @@ const usage = `Usage: sallyport ca COMMAND
   show                                    what clients must trust, where revocation data is, and what is wrong
   export [--der]                          the CA certificate on standard output
   import --cert FILE --key FILE           take over an issuer (PEM); --p12 FILE instead takes both from PKCS#12
-         [--passphrase-file FILE]         passphrase of the key or the PKCS#12 file
+         [--passphrase-file FILE]         whose first line is the passphrase of the key or the PKCS#12 file
          [--issuer NAME]                  to where one of \`issuers\` is kept, instead of the default
   new [--ec] [--permit NAME|CIDR ...]     make a CA; --permit confines it to names and networks; --replace moves the old one aside
   revoke SERIAL|HOST [--keep]             revoke emulated certificates; --keep goes on serving them, for tests
@@ -153,7 +153,7 @@ async function exportCertificate(args: readonly string[], options: CaOptions, ou
 async function importIssuer(args: readonly string[], options: CaOptions, output: CaOutput): Promise<number> {
   const { values } = parseArgs({ args: [...args], options: { cert: { type: 'string' }, key: { type: 'string' }, p12: { type: 'string' }, 'passphrase-file': { type: 'string' }, issuer: { type: 'string' } } });
   const target = filesOf(options, values.issuer);
-  const passphrase = values['passphrase-file'] === undefined ? null : (await readFile(values['passphrase-file'], 'utf8')).replace(/\r?\n$/, '');
+  const passphrase = values['passphrase-file'] === undefined ? null : firstLine(await readFile(values['passphrase-file'], 'utf8'));
   let material;
   if (values.p12 !== undefined && values.cert === undefined && values.key === undefined) {
     material = { ...openPkcs12(await readFile(values.p12), passphrase ?? ''), passphrase: null };

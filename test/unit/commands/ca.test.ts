@@ -84,7 +84,8 @@ describe('ca import', () => {
     expect(new X509Certificate((await ca('export')).out).subject).toBe('CN=Corporate');
     const locked = await file('l.pem', String(root.privateKey.export({ format: 'pem', type: 'pkcs8', cipher: 'aes-256-cbc', passphrase: 'secret' })));
     expect(await ca('import', '--cert', cert, '--key', locked)).toMatchObject({ code: 1, error: expect.stringMatching(/encrypted/) as unknown });
-    const passphrase = await file('p', 'secret\n');
+    // Its first line counts, as in a passphraseFile.
+    const passphrase = await file('p', 'secret\r\nfor the key of 2026\n');
     expect((await ca('import', '--cert', cert, '--key', locked, '--passphrase-file', passphrase)).code).toBe(0);
     execFileSync('openssl', ['pkcs12', '-export', '-in', cert, '-inkey', key, '-out', join(stateDir, 'x.p12'), '-passout', 'pass:secret'], { stdio: 'pipe' });
     expect((await ca('import', '--p12', join(stateDir, 'x.p12'), '--passphrase-file', passphrase)).code).toBe(0);

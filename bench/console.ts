@@ -138,7 +138,7 @@ async function inTurns(rounds: number, run: (filter: string) => Promise<number>)
 /** Sessions as a gateway has them after a day, put into its state as if it had closed them itself. */
 function fill(folder: string, count: number): void {
   const limits = limitsWith();
-  const history = new SessionHistory({ folder, worker: 'w1', limits, log: silentLogger, primary: true });
+  const history = new SessionHistory({ folder, worker: 'w1', limits, log: silentLogger });
   let now = Date.now() - count * 1_000;
   const table = new SessionTable({ worker: 'w1', limits, meter: noMeter, history, clock: () => now });
   for (let index = 0; index < count; index += 1) {

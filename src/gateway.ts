@@ -8,6 +8,7 @@ import { startRevocationListener } from './certs/listener.ts';
 import { openCertificates } from './certs/open.ts';
 import type { Certificates } from './certs/open.ts';
 import type { Config } from './config/schema.ts';
+import { startCheckpoints } from './core/checkpoints.ts';
 import type { Logger } from './core/log.ts';
 import type { SessionsView } from './core/sessions-view.ts';
 import { certificateOptions } from './certificate-options.ts';
@@ -61,7 +62,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     for (const warning of certificates.issuerInfo().warnings) log.warn(warning);
     const revocation = await startRevocationListener({ ...config.issuer.crl.listen, revocation: certificates.revocation, limits: config.limits });
     ends.unshift(() => revocation.close());
-    const history = new SessionHistory({ folder: config.state, worker: 'w0', limits: config.limits, log, primary: true });
+    const checkpoints = startCheckpoints(config.state, config.limits, log);
+    ends.unshift(() => checkpoints.stop());
+    const history = new SessionHistory({ folder: config.state, worker: 'w0', limits: config.limits, log });
     ends.unshift(() => history.close());
     const learned = openLearned({ config, meter: registry.meter, log, clock: Date.now });
     ends.unshift(() => learned.close());

@@ -45,7 +45,7 @@ async function start(order: WorkerOrder): Promise<void> {
   const ask = askOver(channel, workerTopic, config.limits);
   // What does not reach the primary is a refusal less, or a proof of trust that the next session brings again.
   const learned = new LearnedView(Date.now, (what, place) => void ask('learned', what, place).catch(() => {}));
-  const history = new SessionHistory({ folder: config.state, worker: order.name, limits: config.limits, log, primary: false });
+  const history = new SessionHistory({ folder: config.state, worker: order.name, limits: config.limits, log });
   const started = await startDataPlane({
     config, policy, certificates, trust, registry, log, worker: order.name, workers: order.workers, pool: poolOf(ask), learned, history, earlier: [], activated: new Map(order.activated),
   });

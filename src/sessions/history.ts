@@ -5,7 +5,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { Limits } from '../core/limits.ts';
 import type { Logger } from '../core/log.ts';
 import type { Session } from '../core/session.ts';
-import { checkpoint, isBusy, openState, transaction } from '../core/state.ts';
+import { isBusy, openState, transaction } from '../core/state.ts';
 import type { StateLimits } from '../core/state.ts';
 import type { SessionLog } from './table.ts';
 
@@ -14,10 +14,8 @@ export interface HistoryOptions {
   readonly folder: string;
   /** Name of this process in session ids. */
   readonly worker: string;
-  readonly limits: StateLimits & Pick<Limits, 'sessionsClosedMax' | 'stateSaveMs' | 'stateSaveMax' | 'stateCheckpointMs' | 'stateLogBytesMax'>;
+  readonly limits: StateLimits & Pick<Limits, 'sessionsClosedMax' | 'stateSaveMs' | 'stateSaveMax'>;
   readonly log: Logger;
-  /** This process brings what was written into the database's file; one of a gateway does. */
-  readonly primary: boolean;
 }
 
 export class SessionHistory implements SessionLog {
@@ -26,18 +24,14 @@ export class SessionHistory implements SessionLog {
   /** Sessions to be written, oldest first; no more than the database keeps. */
   #waiting: Session[] = [];
   #timer: NodeJS.Timeout | null = null;
-  readonly #checkpoints: NodeJS.Timeout | null = null;
   /** It could not be written last time: told once. */
   #failing = false;
-  /** Checkpoints in a row after which the log was still too long. */
-  #tooLong = 0;
 
   /** Opens the state database. Throws StateError. */
   constructor(options: HistoryOptions) {
-    const { folder, limits, primary } = options;
+    const { folder, limits } = options;
     this.#options = options;
     this.#state = openState(folder, { durable: false, limits });
-    if (primary) this.#checkpoints = setInterval(() => this.#checkpoint(), limits.stateCheckpointMs).unref();
   }
 
   write(session: Session): void {
@@ -68,7 +62,6 @@ export class SessionHistory implements SessionLog {
   /** Writes what waits, as far as it can, and closes. */
   close(): void {
     if (!this.#state.isOpen) return;
-    if (this.#checkpoints !== null) clearInterval(this.#checkpoints);
     while (this.#waiting.length > 0 && this.#saveSome());
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#state.close();
@@ -100,18 +93,6 @@ export class SessionHistory implements SessionLog {
         log.error({ err: caught }, 'closed sessions cannot be saved; they will be missing after a restart');
       }
       return false;
-    }
-  }
-
-  #checkpoint(): void {
-    const { stateLogBytesMax } = this.#options.limits;
-    try {
-      const left = checkpoint(this.#state, stateLogBytesMax);
-      this.#tooLong = left > stateLogBytesMax ? this.#tooLong + 1 : 0;
-      // Once may be chance; told once, then.
-      if (this.#tooLong === 2) this.#options.log.warn({ bytes: left }, 'the log of the state database cannot be cut: another process keeps reading or writing; tried again');
-    } catch (caught) {
-      this.#options.log.warn({ err: caught }, 'the state database could not be tidied up; tried again');
     }
   }
 }

@@ -6,6 +6,7 @@ import { openCrlStore } from '../../../src/certs/crl-store.ts';
 import { openIssuedRecord } from '../../../src/certs/issued.ts';
 import { openLedger } from '../../../src/certs/ledger.ts';
 import { builtinConfig } from '../../../src/config/builtin.ts';
+import { startCheckpoints } from '../../../src/core/checkpoints.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { silentLogger } from '../../../src/core/log.ts';
 import { noMeter } from '../../../src/core/meters.ts';
@@ -25,7 +26,8 @@ const ledger = openLedger(state, limits.revokedMax);
 // Numbers may only rise by one here: each that is lost or spent twice shows.
 const crls = openCrlStore({ state, issuers: [issuer], days: 30, primary: true, ledger, meter: noMeter, log, clock: () => 1_000_000 });
 const issued = openIssuedRecord(openState(folder, { durable: false, limits }), limits, () => undefined);
-const history = new SessionHistory({ folder, worker: 'w0', limits, log, primary: true });
+const history = new SessionHistory({ folder, worker: 'w0', limits, log });
+startCheckpoints(folder, limits, log);
 const table = new SessionTable({ worker: 'w0', limits, meter: noMeter, history });
 const learned = openLearned({ config: { ...builtinConfig({ root: false }), state: folder, limits, learned: { enabled: true, failures: 1, within: 1_000, ttl: 1e9 } }, meter: noMeter, log, clock: Date.now });
 

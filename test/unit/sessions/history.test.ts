@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -19,7 +19,7 @@ afterEach(() => {
 });
 
 const open = (worker = 'w1', limits: Partial<Record<LimitName, number>> = {}, log: Logger = silentLogger): SessionHistory => {
-  const history = new SessionHistory({ folder, worker, limits: limitsWith({ stateSaveMs: 20, ...limits }), log, primary: true });
+  const history = new SessionHistory({ folder, worker, limits: limitsWith({ stateSaveMs: 20, ...limits }), log });
   opened.push(history);
   return history;
 };
@@ -114,21 +114,6 @@ describe('closed sessions', () => {
     other.close();
     expect([history.read('w2'), history.read()]).toEqual([[], []]);
     expect(faults).toHaveLength(2);
-  });
-
-  it('a log of the database that cannot be cut is told once', async () => {
-    const told: unknown[] = [];
-    const history = open('w1', { stateLogBytesMax: 1, stateCheckpointMs: 10, stateRecordWaitMs: 0 }, { ...silentLogger, warn: (fault: unknown) => void told.push(fault) });
-    const other = openState(folder, { durable: false, limits: limitsWith() });
-    other.exec('BEGIN');
-    other.prepare('SELECT count(*) FROM closed_sessions').get();
-    history.write(ended('w1', 1)[0]!);
-    await expect.poll(() => told).toEqual([{ bytes: expect.any(Number) as number }]);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    expect(told).toHaveLength(1);
-    other.exec('COMMIT');
-    await expect.poll(() => statSync(join(folder, 'state.db-wal')).size).toBe(0);
-    other.close();
   });
 
   it('written after the end are let go without a word', () => {

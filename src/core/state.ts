@@ -51,8 +51,7 @@ export function openState(folder: string, options: StateOptions): DatabaseSync {
   const path = join(folder, stateFile);
   try {
     mkdirSync(folder, { recursive: true, mode: privateFolder });
-    // SQLite would make it readable for others; its further files take the mode of this one.
-    closeSync(openSync(path, 'a', privateFile));
+    makePrivate(path);
     const database = new DatabaseSync(path, { timeout: waitOf(options) });
     try {
       prepare(database, folder, options);
@@ -65,6 +64,18 @@ export function openState(folder: string, options: StateOptions): DatabaseSync {
     if (error instanceof StateError) throw error;
     const why = error instanceof Error ? error.message : String(error);
     throw new StateError(`${path}: ${why}; restore it from a backup, or move it away to forget revocations, learned bypasses and closed sessions`, { cause: error });
+  }
+}
+
+/**
+ * SQLite would make the file readable for others; its further files take the mode of this one. One that is there is not opened: to close it
+ * again would drop the locks that other connections of this process hold on it (POSIX), and whoever closes last elsewhere would take the log away.
+ */
+function makePrivate(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', privateFile));
+  } catch (caught) {
+    if (!(caught instanceof Error && 'code' in caught && caught.code === 'EEXIST')) throw caught;
   }
 }
 

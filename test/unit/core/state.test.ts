@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -33,6 +33,14 @@ describe('the state database', () => {
     for (const name of readdirSync(path)) expect([name, statSync(join(path, name)).mode & 0o077]).toEqual([name, 0]);
     expect(statSync(path).mode & 0o077).toBe(0);
     expect(count(open(1_000, false, path), 'revisions')).toBe(1);
+  });
+
+  it('stays locked by a process that opens it again: others must not take themselves for the last to close it', () => {
+    open();
+    open(1_000, false);
+    // The octets by which SQLite says that the file is in use.
+    const used = ' 1073741826 1073742335';
+    expect(readFileSync('/proc/locks', 'utf8').split('\n').filter((line) => line.endsWith(used) && line.includes(` ${process.pid} `))).toHaveLength(1);
   });
 
   it('is made once by many processes that start at once', async () => {

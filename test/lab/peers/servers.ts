@@ -29,6 +29,8 @@ export interface ServerSpec {
   /** Set both for TLS. */
   readonly certFile?: string;
   readonly keyFile?: string;
+  /** Also tells of connections whose handshake failed, with a null version; then without half-close, which would hold them open. */
+  readonly tellsFailed?: boolean;
 }
 
 /** One line of output. */
@@ -52,7 +54,8 @@ for (const spec of specs) {
   const onConnection = (socket: Socket): void => serve(spec, socket);
   const server = spec.certFile === undefined || spec.keyFile === undefined
     ? createServer({ allowHalfOpen: true, noDelay: true }, onConnection)
-    : createTlsServer({ cert: readFileSync(spec.certFile), key: readFileSync(spec.keyFile), allowHalfOpen: true, noDelay: true }, onConnection);
+    : createTlsServer({ cert: readFileSync(spec.certFile), key: readFileSync(spec.keyFile), allowHalfOpen: spec.tellsFailed !== true, noDelay: true }, onConnection);
+  if (spec.tellsFailed === true) server.on('tlsClientError', () => tellFailed(spec));
   server.on('error', (error) => {
     console.error(`${spec.name}: ${error.message}`);
     process.exitCode = 1;
@@ -61,6 +64,13 @@ for (const spec of specs) {
     waiting -= 1;
     if (waiting === 0) console.log('ready');
   });
+}
+
+/** Nothing came through such a connection, and by now Node has forgotten whose it was. */
+function tellFailed({ name }: ServerSpec): void {
+  const nothing = { bytes: 0, sha256: createHash('sha256').digest('hex') };
+  const record: ConnectionRecord = { name, from: '', received: nothing, sent: nothing, tls: { version: null, sni: null } };
+  console.log(JSON.stringify(record));
 }
 
 function serve(spec: ServerSpec, socket: Socket): void {

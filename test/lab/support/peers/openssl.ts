@@ -7,7 +7,7 @@ import type { Host } from '../host.ts';
 import { address } from '../names.ts';
 
 /** One server for each TLS version on 443 of `required-tls12` and `required-tls13`; `GET /` answers a page about the connection. */
-export async function startRequiringServers(host: Host, { server, userRootFile }: LabCertificates): Promise<Program[]> {
+export async function startRequiringServers(host: Host, { server, userRootFile }: LabCertificates): Promise<[tls12: Program, tls13: Program]> {
   const start = (name: 'required-tls12' | 'required-tls13', version: string): Promise<Program> => {
     const socket = `${address(name).v4}:443`;
     const command = [

@@ -125,7 +125,8 @@ export const limitTable = {
 
   http2StreamsMax: count(128, 1, 10_000, 'Requests open at once on one HTTP/2 connection.'),
   http2StreamWindowBytes: bytes(256 * kiB, 64 * kiB, 16 * miB, 'What one HTTP/2 stream may have on its way to us unread.'),
-  http2ConnectionWindowBytes: bytes(1 * miB, 64 * kiB, 64 * miB, 'The same for all streams of one HTTP/2 connection: bounds what they hold together.'),
+  http2ConnectionWindowBytes: bytes(1 * miB, 64 * kiB, 64 * miB, 'What one HTTP/2 connection may have on its way to us at once. Node gives it back as data arrives, read or not: what is held unread is bounded by http2StreamsMax times http2StreamWindowBytes.'),
+  http2TrailersLookMs: ms(5, 1, 1 * second, 'Between two looks at whether the trailers of an early answer have left, before the rest of its upload is stopped: Node has no event that tells.'),
   http2ResetsPerSecondMax: rate(300, 1, 100_000, 'Streams a client may reset in one second before the connection ends with HTTP2_FLOOD (rapid reset); more than http2StreamsMax, which a closed page resets at once.'),
   http2SettingsPerSecondMax: rate(32, 1, 10_000, 'SETTINGS of a client in one second before the connection ends with HTTP2_FLOOD.'),
   http2SettingsMs: ms(1 * second, 0, 1 * minute, 'Wait for a server\'s SETTINGS before the session with its client begins: what they offer is then offered at once. Without them it begins all the same.'),

@@ -1,9 +1,11 @@
 // One HTTP/2 request bridged: the client's stream and the one re-issued upstream, with back-pressure, interim responses,
-// trailers and resets mapped both ways. Header fields keep order and repetition; nothing of a body is held beyond the windows.
+// trailers and resets mapped both ways. Header fields keep order and repetition; nothing of a body is held beyond the
+// windows. A response that ends short of its length is reset.
 
 import { constants } from 'node:http2';
 import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Refusal } from '../core/flow.ts';
+import type { Limits } from '../core/limits.ts';
 import { pageFor } from './pages.ts';
 
 /** What one bridged request came to. */
@@ -35,8 +37,8 @@ interface RespondOptions {
 }
 
 /** Re-issues a request upstream and bridges the two streams; `onEnd` is called once, when the client's stream is closed. */
-export function bridgeStream(request: ClientRequest, upstream: ClientHttp2Session, onEnd: (end: StreamEnd) => void): void {
-  new Bridge(request, upstream, onEnd).start();
+export function bridgeStream(request: ClientRequest, upstream: ClientHttp2Session, limits: Limits, onEnd: (end: StreamEnd) => void): void {
+  new Bridge(request, upstream, limits, onEnd).start();
 }
 
 /** Answers a request with the page of a refusal, and takes no body. */
@@ -64,8 +66,11 @@ class Bridge {
   readonly #request: ClientRequest;
   readonly #client: ServerHttp2Stream;
   readonly #session: ClientHttp2Session;
+  readonly #limits: Limits;
   readonly #onEnd: (end: StreamEnd) => void;
   #upstream: ClientHttp2Stream | null = null;
+  /** The length that the response gives its body; null where it gives none. */
+  #responseLength: number | null = null;
   #requestTrailers: IncomingHttpHeaders = {};
   #responseTrailers: IncomingHttpHeaders = {};
   #status = 0;
@@ -78,10 +83,11 @@ class Bridge {
   /** The client's stream was closed by us, so that its code is not the client's. */
   #closedHere = false;
 
-  constructor(request: ClientRequest, upstream: ClientHttp2Session, onEnd: (end: StreamEnd) => void) {
+  constructor(request: ClientRequest, upstream: ClientHttp2Session, limits: Limits, onEnd: (end: StreamEnd) => void) {
     this.#request = request;
     this.#client = request.stream;
     this.#session = upstream;
+    this.#limits = limits;
     this.#onEnd = onEnd;
   }
 
@@ -144,9 +150,22 @@ class Bridge {
       upstream.resume();
       return;
     }
+    const length = headers['content-length'];
+    const method = this.#request.headers[':method'];
+    const isOfBody = method !== 'HEAD' && method !== 'CONNECT' && this.#status !== notModified;
+    if (isOfBody && length !== undefined) this.#responseLength = Number(length);
     client.on('wantTrailers', this.#onWantTrailers);
     upstream.on('data', (chunk: Buffer) => (this.#toClientBytes += chunk.length));
-    upstream.pipe(client);
+    upstream.pipe(client, { end: false });
+    if (upstream.readableEnded) this.#onResponseEnd();
+    else upstream.once('end', this.#onResponseEnd);
+  };
+
+  readonly #onResponseEnd = (): void => {
+    const client = this.#client;
+    if (client.closed || client.destroyed) return;
+    if (this.#isCut()) this.#closeClient(constants.NGHTTP2_INTERNAL_ERROR);
+    else client.end();
   };
 
   readonly #onWantTrailers = (): void => {
@@ -154,6 +173,14 @@ class Bridge {
     this.#answered = true;
     if (this.#closeOnceAnswered) this.#closeAnswered();
   };
+
+  /**
+   * Node 24 reports a reset with NO_ERROR as a normal end. Short of its length, or without a head, it is not one. Where there is no length it is taken
+   * for one, as Node's own servers end whole bodies so when the window is used up.
+   */
+  #isCut(): boolean {
+    return this.#status === 0 || (this.#responseLength !== null && this.#toClientBytes < this.#responseLength);
+  }
 
   #closeClient(code: number): void {
     this.#closedHere = true;
@@ -165,7 +192,7 @@ class Bridge {
     const client = this.#client;
     if (client.closed || client.destroyed) return;
     if (client.state.localClose === 1) this.#closeClient(constants.NGHTTP2_NO_ERROR);
-    else setTimeout(() => this.#closeAnswered(), trailersLookMs);
+    else setTimeout(() => this.#closeAnswered(), this.#limits.http2TrailersLookMs);
   }
 
   readonly #onClientClose = (): void => {
@@ -184,7 +211,7 @@ class Bridge {
     const upstream = this.#upstream;
     if (upstream === null || client.closed || client.destroyed) return;
     const code = upstream.rstCode;
-    if (code === constants.NGHTTP2_NO_ERROR && upstream.readableEnded) {
+    if (code === constants.NGHTTP2_NO_ERROR && upstream.readableEnded && !this.#isCut()) {
       if (this.#request.endsWithHead || client.readableEnded) return;
       // Complete before the request was: the rest of the body has nowhere to go (RFC 9113 section 8.1).
       client.unpipe(upstream);
@@ -217,7 +244,6 @@ function sendTrailers(stream: ServerHttp2Stream | ClientHttp2Stream, trailers: I
   }
 }
 
-/** Between two looks at whether trailers have left. */
-const trailersLookMs = 5;
+const notModified = 304;
 
 function ignore(): void {}

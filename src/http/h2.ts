@@ -207,7 +207,7 @@ class Http2 {
     }
     if (headers[':protocol'] !== undefined) this.#upgraded(headers[':protocol']);
     const endsWithHead = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
-    bridgeStream({ stream, headers, rawHeaders, endsWithHead }, this.#upstream, (end) => {
+    bridgeStream({ stream, headers, rawHeaders, endsWithHead }, this.#upstream, this.#deps.limits, (end) => {
       ended(end.status, end.fromClientBytes, end.toClientBytes);
       if (end.resetByClient && !this.#resets.take(this.#deps.clock())) this.#flood('http2ResetsPerSecondMax');
     });

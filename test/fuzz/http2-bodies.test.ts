@@ -1,5 +1,5 @@
-// Bodies through the HTTP/2 bridge, over TLS on both sides as after an interception: none may lose, repeat or reorder a byte, whatever the sizes,
-// chunks, windows, TLS records and pauses of the four sides, and none that was cut off may look complete. Seeded: SALLYPORT_FUZZ_SEED.
+// Bodies through the HTTP/2 bridge, over TLS on both sides as after an interception, with random sizes, chunks, windows, TLS records and pauses: while
+// their connections stay, none loses, repeats or reorders a byte, and none that an end resets with an error looks complete. Seeded: SALLYPORT_FUZZ_SEED.
 
 import { createHash } from 'node:crypto';
 import http2 from 'node:http2';
@@ -142,6 +142,11 @@ function planned(random: Random): Plan {
   return { manner, leaves: random(12) === 0, up: piece(), down: piece() };
 }
 
+/** Neither end resets it: both bodies arrive whole, however early the answer. */
+function isWhole({ plan }: { readonly plan: Plan }): boolean {
+  return plan.manner !== 'cut' && !plan.leaves;
+}
+
 /** One request and what must be true of it at both ends. */
 async function ask(session: ClientHttp2Session, path: string, random: Random): Promise<void> {
   const plan = planned(random);
@@ -181,13 +186,14 @@ test('bodies arrive as they were sent, or are cut off visibly', { timeout: 120_0
         await ask(session, `/${String(connection)}/${String(next)}`, random);
       }
     }));
+    // Over TLS, Node drops what a server has not yet read of a stream when its client closes, without a gateway as well: the client stays until it was heard.
+    for (const { path, told } of asked.filter(isWhole)) await expect.poll(() => arrived.has(path), { timeout: 10_000, message: told }).toBe(true);
     await new Promise<void>((resolve) => session.close(resolve));
   }
   expect(asked).toHaveLength(connections * requestsEach);
   for (const { path, plan, told } of asked) {
-    // A server that answers at once may see the connection go before it has heard all; what it takes for whole is whole.
-    const whole = plan.manner === 'after' && !plan.leaves;
-    if (whole) await expect.poll(() => arrived.has(path) && logged.has(path), { timeout: 10_000, message: told }).toBe(true);
+    const whole = isWhole({ plan });
+    if (whole) await expect.poll(() => logged.has(path), { timeout: 10_000, message: told }).toBe(true);
     const upload = arrived.get(path);
     if (upload === undefined) continue;
     expect(upload.hash, told).toBe(hashOf({ at: plan.up.at, length: upload.bytes }));

@@ -2,6 +2,7 @@ import http2 from 'node:http2';
 import type { ClientHttp2Session, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type net from 'node:net';
 import { afterEach, expect, test } from 'vitest';
+import { limitsWith } from '../../../src/core/limits.ts';
 import { bridgeStream, refuseStream } from '../../../src/http/h2-stream.ts';
 import type { StreamEnd } from '../../../src/http/h2-stream.ts';
 import { listen } from './harness.ts';
@@ -46,7 +47,7 @@ test('a bridged request tells once how it ended', async () => {
   });
   const ends: StreamEnd[] = [];
   const session = await sessionTo((stream, headers, flags, rawHeaders) => {
-    bridgeStream({ stream, headers, rawHeaders, endsWithHead: (flags & 1) !== 0 }, upstream, (end) => ends.push(end));
+    bridgeStream({ stream, headers, rawHeaders, endsWithHead: (flags & 1) !== 0 }, upstream, limitsWith(), (end) => ends.push(end));
   });
   expect(await statusAndBody(session, {})).toEqual([204, '', 0]);
   const hanging = session.request({ ':path': '/hang' });
@@ -62,7 +63,7 @@ test('a request for a server that is leaving may be asked again', async () => {
   const ends: StreamEnd[] = [];
   const session = await sessionTo((stream, headers, flags, rawHeaders) => {
     upstream.close();
-    bridgeStream({ stream, headers, rawHeaders, endsWithHead: (flags & 1) !== 0 }, upstream, (end) => ends.push(end));
+    bridgeStream({ stream, headers, rawHeaders, endsWithHead: (flags & 1) !== 0 }, upstream, limitsWith(), (end) => ends.push(end));
   });
   const [status, , code] = await statusAndBody(session, {});
   expect([status, code]).toEqual([0, http2.constants.NGHTTP2_REFUSED_STREAM]);

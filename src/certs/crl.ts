@@ -49,7 +49,7 @@ export function readCrl(bytes: Buffer): CrlFacts | null {
   const last = body.at(-1);
   const extensions = last?.tag === tags.constructed(0) ? readExtensions(last.content) : null;
   const number = readElement(extensions?.get(oids.crlNumber)?.value ?? Buffer.alloc(0));
-  if (typeof thisUpdate !== 'number' || typeof nextUpdate !== 'number' || number?.tag !== tags.integer || number.content.length > 6) return null;
+  if (typeof thisUpdate !== 'number' || typeof nextUpdate !== 'number' || number?.tag !== tags.integer || number.content.length === 0 || number.content.length > 6) return null;
   return { number: number.content.readUIntBE(0, number.content.length), thisUpdate, nextUpdate };
 }
 

@@ -41,3 +41,11 @@ it('answers null for what is no list', async () => {
     expect(revokedCount(bytes)).toBe(0);
   }
 });
+
+it('answers null for a number without octets (found by fuzzing)', async () => {
+  const der = buildCrl(await makeIssuer(), content);
+  const number = der.indexOf(Buffer.from('0603551d140406', 'hex')) + 7;
+  expect(der[number]).toBe(tags.integer);
+  der[number + 1] = 0;
+  expect(readCrl(der)).toBeNull();
+});

@@ -36,6 +36,8 @@ const turnable: ReadonlySet<ErrorCode | null> = new Set(tunnelOnErrorAllowed);
 
 function recordedOutcome({ session: { action, rule, error, tunnelledOnError, chain }, outer }: RecordedFlow): Outcome | null {
   if (rule === null || rule === revocationRule || asideCodes.has(error)) return null;
+  // Relayed instead only before the client was answered, which is not recorded.
+  if (tunnelledOnError === null && handlerCodes.includes(error)) return null;
   // Plain requests to a proxy are judged one by one, and may go to as many servers.
   if (chain[0] === 'http-explicit' && outer === 'http') return null;
   if (error?.startsWith('UPSTREAM_CERT_') === true || error === 'CONNECTION_DENIED' || error === 'PROTOCOL_DENIED') return { fate: 'deny', rule };

@@ -75,7 +75,7 @@ describe('what a policy would do with a recorded session', () => {
     expect(ask(socks, { connection: [{ when: { destination: ['*.example.com'] }, then: 'deny' }] })).toEqual({ fate: 'deny', rule: 'connection/#0' });
   });
 
-  it.each([[{ rule: null, action: null }], [{ error: 'REQUEST_DENIED' as const }], [{ error: 'AUTH_REQUIRED' as const }], [{ rule: 'revocation/any-client', chain: ['http'], protocol: 'http' as const, action: 'handoff' as const }], [{ chain: ['http-explicit', 'http'], protocol: 'http' as const }]])('%j is not for these stages', (changes) => {
+  it.each([[{ rule: null, action: null }], [{ error: 'REQUEST_DENIED' as const }], [{ error: 'AUTH_REQUIRED' as const }], [{ error: 'HTTP_MALFORMED' as const }], [{ rule: 'revocation/any-client', chain: ['http'], protocol: 'http' as const, action: 'handoff' as const }], [{ chain: ['http-explicit', 'http'], protocol: 'http' as const }]])('%j is not for these stages', (changes) => {
     expect(ask(changes, {})).toBeNull();
   });
 });

@@ -3,6 +3,7 @@
 
 import type { Duplex } from 'node:stream';
 import { FlowError } from './errors.ts';
+import { Forwarder } from './forwarder.ts';
 import type { ErrorCode } from './errors.ts';
 import { watchIdle } from './idle.ts';
 import { resetSocket } from './reset.ts';
@@ -82,11 +83,12 @@ export function relay(client: Duplex, upstream: Duplex, options: RelayOptions): 
       if (up.ended && down.ended) settle(null);
     };
     const pump = (way: Direction, back: Direction): void => {
+      const forwarder = new Forwarder(way.from, way.to);
       way.from.on('data', (chunk: Buffer) => {
         // What still comes after the end is drained, never written behind the last words, never shown to a tap.
         if (settled) return;
         moved += chunk.length;
-        const room = way.tap === null ? way.to.write(chunk) : judged(way, back, chunk, options.injectBytesMax, settle);
+        const room = way.tap === null ? forwarder.write(chunk) : judged(way, back, chunk, options.injectBytesMax, settle);
         if (!room && !settled) way.from.pause();
       });
       way.to.on('drain', () => {

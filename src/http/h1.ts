@@ -5,13 +5,13 @@ import type { Socket } from 'node:net';
 import { FlowError, toFlowError } from '../core/errors.ts';
 import type { Deps, Flow, Handled, Refusal } from '../core/flow.ts';
 import type { HttpDetails } from '../core/session.ts';
+import { Forwarder } from '../core/forwarder.ts';
 import { watchIdle } from '../core/idle.ts';
 import type { IdleWatch } from '../core/idle.ts';
 import { relay } from '../core/relay.ts';
 import { countRequest, httpDetails } from './account.ts';
 import { abortSocket, endGently } from './closing.ts';
-import { answerStatus, brokenRequest } from './failures.ts';
-import { pageBytes, pageFor } from './pages.ts';
+import { answerStatus, answerWithPage, brokenRequest } from './failures.ts';
 import type { Exchange, Pending } from './pending.ts';
 import { RequestSide } from './requests.ts';
 import { ResponseSide } from './responses.ts';
@@ -37,6 +37,8 @@ class Http1 implements Exchange {
   open = true;
   readonly #client: Socket;
   #upstream: Socket | null;
+  #up: Forwarder | null = null;
+  #down: Forwarder | null = null;
   readonly #requests: RequestSide;
   readonly #responses: ResponseSide;
   readonly #dialler: Dialler;
@@ -63,7 +65,7 @@ class Http1 implements Exchange {
       this.#resolve = resolve;
       this.#reject = reject;
       this.#idle = watchIdle(() => this.#moved, this.deps.limits.httpIdleMs, () => this.#onIdle());
-      if (this.#upstream !== null) listenTo(this.#upstream, this.#upstreamSide);
+      if (this.#upstream !== null) this.#join(this.#upstream);
       listenTo(this.#client, this.#clientSide);
     });
   }
@@ -81,12 +83,12 @@ class Http1 implements Exchange {
   }
 
   toUpstream(bytes: Buffer): void {
-    if (this.#upstream === null) this.#dialler.send(bytes, this.#onDialled, this.#onDialFailed);
-    else if (!this.#upstream.write(bytes)) this.#client.pause();
+    if (this.#up === null) this.#dialler.send(bytes, this.#onDialled, this.#onDialFailed);
+    else if (!this.#up.write(bytes)) this.#client.pause();
   }
 
   toClient(bytes: Buffer): void {
-    if (!this.#client.write(bytes)) this.#upstream?.pause();
+    if (this.#down?.write(bytes) === false) this.#upstream?.pause();
   }
 
   holdClient(): void {
@@ -98,11 +100,7 @@ class Http1 implements Exchange {
   }
 
   refuseWith(pending: Pending, refusal: Refusal, keepAlive: boolean): void {
-    const page = pageFor(refusal, pending.accept);
-    pending.ours = true;
-    pending.answer = pageBytes(page, { accept: pending.accept, toHead: pending.method === 'HEAD', keepAlive });
-    pending.status = page.status;
-    pending.closeAfter = !keepAlive;
+    answerWithPage(pending, refusal, keepAlive);
     this.#outcome ??= new FlowError(refusal.code, refusal.detail);
   }
 
@@ -111,7 +109,7 @@ class Http1 implements Exchange {
       this.details.status = pending.status;
       this.queue.shift();
       pending.toClientBytes += pending.answer.length;
-      this.toClient(pending.answer);
+      if (!this.#client.write(pending.answer)) this.#upstream?.pause();
       this.#count(pending);
       if (pending.closeAfter) return this.#close();
     }
@@ -207,11 +205,20 @@ class Http1 implements Exchange {
     countRequest(this.flow.session, this.deps, pending);
   }
 
-  readonly #onDialled = (upstream: Socket): void => {
+  #join(upstream: Socket): void {
     this.#upstream = upstream;
+    this.#up = new Forwarder(this.#client, upstream);
+    this.#down = new Forwarder(upstream, this.#client);
     listenTo(upstream, this.#upstreamSide);
+  }
+
+  readonly #onDialled = (upstream: Socket): void => {
+    this.#join(upstream);
     if (this.open) this.#requests.release();
-    else this.#drop(upstream);
+    else {
+      letGo(upstream, this.#upstreamSide);
+      upstream.destroy();
+    }
   };
 
   readonly #onDialFailed = (error: FlowError): void => this.failResponse(error, true);
@@ -248,11 +255,6 @@ class Http1 implements Exchange {
     this.#responses.stop();
     letGo(this.#client, this.#clientSide);
     if (this.#upstream !== null) letGo(this.#upstream, this.#upstreamSide);
-  }
-
-  #drop(upstream: Socket): void {
-    letGo(upstream, this.#upstreamSide);
-    upstream.destroy();
   }
 
   readonly #clientSide: Side = {

@@ -1,7 +1,7 @@
 // Emulated identities: one leaf for each server certificate, key type, trust and issuer, made once however many flows ask for it at the
 // same moment, held in a bounded cache. It never hands a leaf made for one certificate or outcome to a flow with another.
 
-import { hkdfSync } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { FlowError } from '../core/errors.ts';
 import type { Leaf, LeafKeyType, LeafRequest } from '../core/certificates.ts';
 import type { Limits } from '../core/limits.ts';
@@ -109,7 +109,7 @@ export function createLeafCache(options: LeafCacheOptions): LeafCache {
       throw new FlowError('MINT_QUEUE_FULL');
     }
     meter.add('certificate_cache_total', ['miss']);
-    const started = mint(request, signer, options).then((minted) => {
+    const started = mint(request, signer, options, minting.size === 0).then((minted) => {
       if (minted.onlyHost === null || key.endsWith(hostMark(request))) store(key, minted);
       else {
         store(key, byHost);
@@ -162,15 +162,13 @@ function sharedKey(request: LeafRequest, issuer: Issuer): string {
 
 const hostMark = (request: LeafRequest): string => ` host ${request.host ?? request.ip ?? ''}`;
 
-const ticketKeysLength = 48;
-
-async function mint(request: LeafRequest, { issuer, addresses }: Signer, options: LeafCacheOptions): Promise<Held> {
+async function mint(request: LeafRequest, { issuer, addresses }: Signer, options: LeafCacheOptions, alone: boolean): Promise<Held> {
   try {
     const { keys, limits, ledger, clock } = options;
     const key = await keys.current(request.key);
     const now = clock();
     const draft = draftLeaf(request, { issuer, addresses, key: key.publicKey, limits, now });
-    const der = await signLeaf(draft, issuer);
+    const der = await signLeaf(draft, issuer, alone);
     const serial = draft.serial.toString('hex');
     const onlyHost = draft.forHostOnly && request.upstreamFingerprint !== null;
     const identity = sharedKey(request, issuer) + (onlyHost ? hostMark(request) : '');
@@ -182,7 +180,7 @@ async function mint(request: LeafRequest, { issuer, addresses }: Signer, options
       serial, key: request.key, mirrored: request.upstreamDer !== null,
       certPem: pem('CERTIFICATE', der) + issuer.chainPem, keyPem: key.pem,
       // A revoked identity's sessions end with it: its generation is part of the ticket keys.
-      ticketKeys: Buffer.from(hkdfSync('sha256', options.secret, '', `tickets ${ledger.generation(identity)} ${identity}`, ticketKeysLength)),
+      ticketKeys: createHmac('sha384', options.secret).update(`tickets ${ledger.generation(identity)} ${identity}`).digest(),
       staple: () => options.staple(issuer, draft.serial),
     };
     return { leaf, issuer, renewAt: renewAt(now, draft.notAfter, limits.leafKeyLifetimeMs), onlyHost: onlyHost ? request.host : null };

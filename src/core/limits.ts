@@ -72,6 +72,7 @@ export const limitTable = {
 
   // Certificates
   identitiesMax: count(10_000, 1, 1_000_000, 'Emulated certificates held; about 55 KiB each, with what TLS keeps for it.'),
+  spareContextsMax: count(8, 0, 100, 'TLS contexts that wait for the next emulated certificate, one for each range of versions and class of suites; about 30 KiB each. 0: each is made while its client waits.'),
   judgedMax: count(10_000, 0, 1_000_000, 'Server certificates found faultless that are remembered with the name asked for; about 0.3 KiB each. Dates and revocation are looked at each time.'),
   mintQueueMax: count(1_000, 1, 100_000, 'Certificates waiting to be made; beyond it flows fail with MINT_QUEUE_FULL.'),
   mirroredSanBytesMax: bytes(16 * kiB, 1 * kiB, 1 * miB, 'Subject alternative names copied from a server; above it the leaf carries only the name asked for.'),

@@ -2,24 +2,15 @@
 // to the client; it never dials and never decides.
 
 import type { Socket } from 'node:net';
-import { createSecureContext, createServer, TLSSocket } from 'node:tls';
-import type { SecureContext, Server } from 'node:tls';
+import { createServer, TLSSocket } from 'node:tls';
+import type { Server } from 'node:tls';
 import { FlowError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import type { Leaf, TlsVersion } from '../core/certificates.ts';
 import type { Limits } from '../core/limits.ts';
+import { leafContext } from './leaf-contexts.ts';
 import { alpnWire } from './offer.ts';
-import { suitesToAccept } from './suites.ts';
 import type { SuiteStrength } from './suites.ts';
-
-/** What a leaf needs once, whoever comes: its context, and the server object that staples for it. */
-interface Identity {
-  readonly context: SecureContext;
-  readonly stapler: Server | null;
-}
-
-/** Contexts live as long as the leaf does in the certificate cache, which bounds them (identitiesMax). */
-const identities = new WeakMap<Leaf, Map<string, Identity>>();
 
 export interface AcceptOptions {
   /** The one ALPN name to answer with, or null to answer none. */
@@ -29,6 +20,8 @@ export interface AcceptOptions {
   readonly maxVersion?: TlsVersion;
   /** Absent: any. Nor is it answered in a stronger class of suites than its server agreed to. */
   readonly strongest?: SuiteStrength;
+  /** False: the client asks for no staple, so that none need be looked for. */
+  readonly staple?: boolean;
   readonly limits: Limits;
   /** Takes the TLS secrets, as NSS key log lines. */
   readonly secrets?: ((line: Buffer) => void) | null;
@@ -42,11 +35,11 @@ export interface AcceptOptions {
 export function acceptTls(socket: Socket, leaf: Leaf, options: AcceptOptions): Promise<TLSSocket> {
   // A client that left while the server was asked: TLS on a closed socket would wait for its time limit.
   if (socket.destroyed) return Promise.reject(new FlowError('RESET_BY_CLIENT', 'before its TLS handshake', socket.errored ?? undefined));
-  const identity = identityOf(leaf, options);
+  const { minVersion, maxVersion = 'TLSv1.3', strongest = 3, limits } = options;
   const secured = new TLSSocket(socket, {
     isServer: true,
-    secureContext: identity.context,
-    ...(identity.stapler === null ? {} : { server: identity.stapler }),
+    secureContext: leafContext(leaf, { minVersion, maxVersion, strongest }, limits),
+    ...(options.staple === false ? {} : { server: staplerOf(leaf) }),
     ...(options.alpn === null ? {} : { ALPNProtocols: alpnWire([options.alpn]) }),
   });
   if (options.secrets) secured.on('keylog', options.secrets);
@@ -106,47 +99,28 @@ function clientTlsCode(code: string): ErrorCode {
   return 'CLIENT_TLS_ALERT';
 }
 
-function identityOf(leaf: Leaf, options: AcceptOptions): Identity {
-  const byVersion = identities.get(leaf) ?? new Map<string, Identity>();
-  identities.set(leaf, byVersion);
-  const { minVersion, maxVersion = 'TLSv1.3', strongest = 3 } = options;
-  const versions = `${minVersion} ${maxVersion} ${String(strongest)}`;
-  const known = byVersion.get(versions);
-  if (known !== undefined) return known;
-  const context = createSecureContext({
-    cert: leaf.certPem,
-    key: leaf.keyPem,
-    minVersion,
-    maxVersion,
-    ticketKeys: leaf.ticketKeys,
-    sessionTimeout: Math.round(options.limits.ticketLifetimeMs / 1000),
-    ...suitesToAccept(minVersion, strongest, leaf.key),
-  });
-  const staple = leaf.staple();
-  // Only whether there are staples counts here; one that cannot be made is met when a client asks for it.
-  if (staple !== null && !Buffer.isBuffer(staple)) staple.catch(() => {});
-  const identity = { context, stapler: staple === null ? null : staplerOf(leaf) };
-  byVersion.set(versions, identity);
-  return identity;
-}
-
 /**
  * Node 24 asks for staples only through the events of a tls.Server. A server of its own for each leaf would cost a second secure context (30 of 84 KiB
  * for each name): a leaf gets an heir of one server that never listens, which differs from it in what it answers to that event.
  */
 function staplerOf(leaf: Leaf): Server {
+  const known = staplers.get(leaf);
+  if (known !== undefined) return known;
   const asked = (_certificate: Buffer, _issuer: Buffer, answer: (error: Error | null, response: Buffer | null) => void): void => {
     const staple = leaf.staple();
     if (staple === null || Buffer.isBuffer(staple)) answer(null, staple);
     // A handshake without a staple is better than none: the leaf names the responder and the CRL as well.
     else void staple.then((response) => answer(null, response), () => answer(null, null));
   };
-  staplers ??= createServer().on('OCSPRequest', () => { /* Its heirs answer; Node only counts who listens. */ });
+  stapling ??= createServer().on('OCSPRequest', () => { /* Its heirs answer; Node only counts who listens. */ });
   const emit = (event: string, ...details: Parameters<typeof asked>): boolean => {
     if (event === 'OCSPRequest') asked(...details);
     return event === 'OCSPRequest';
   };
-  return Object.create(staplers, { emit: { value: emit } }) as Server;
+  const stapler = Object.create(stapling, { emit: { value: emit } }) as Server;
+  staplers.set(leaf, stapler);
+  return stapler;
 }
 
-let staplers: Server | null = null;
+let stapling: Server | null = null;
+const staplers = new WeakMap<Leaf, Server>();

@@ -14,7 +14,7 @@ import type { ClientHello } from './hello-body.ts';
 import { clientCertificateFor } from './client-certs.ts';
 import { connectTls, UpstreamContexts } from './connect.ts';
 import type { UpstreamOptions, UpstreamTls } from './connect.ts';
-import { commonVersion, leafKeyFor, offerClass, shownOf, unlimited } from './offer.ts';
+import { asksForStaple, commonVersion, leafKeyFor, offerClass, shownOf, unlimited } from './offer.ts';
 import type { ShownTls } from './offer.ts';
 import { noResumption, ServerSessions, sessionKey } from './server-sessions.ts';
 import type { Resumption } from './server-sessions.ts';
@@ -198,7 +198,7 @@ async function acceptClient(
   const startedAt = performance.now();
   flow.session.tls.leaf = { serial: leaf.serial, key: leaf.key, mirrored: leaf.mirrored };
   try {
-    const client = await acceptTls(flow.client, leaf, { alpn, minVersion: facts.verdict.clientMinVersion, maxVersion, strongest, limits: deps.limits, secrets: deps.recorder?.secrets(flow.session) ?? null });
+    const client = await acceptTls(flow.client, leaf, { alpn, minVersion: facts.verdict.clientMinVersion, maxVersion, strongest, staple: asksForStaple(facts.hello), limits: deps.limits, secrets: deps.recorder?.secrets(flow.session) ?? null });
     deps.meter.observe('handshake_seconds', ['client'], (performance.now() - startedAt) / 1000);
     const resumed = client.isSessionReused();
     flow.session.tls.client = { version: client.getProtocol() ?? '', cipher: client.getCipher().name, alpn, ...(resumed ? { resumed } : {}) };

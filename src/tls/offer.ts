@@ -26,6 +26,7 @@ export interface ShownTls {
 const versionOrder: Readonly<Record<TlsVersion, number>> = { TLSv1: 1, 'TLSv1.1': 2, 'TLSv1.2': 3, 'TLSv1.3': 4 };
 
 const ecdsaP256Sha256 = 0x0403;
+const statusRequest = 5;
 const groupP256 = 23;
 const groupX25519 = 29;
 const groupX25519MlKem768 = 0x11ec;
@@ -56,6 +57,11 @@ export function shownOf(version: string | null, suite: string, minVersion: TlsVe
   const maxVersion = clientMaxVersion(version, minVersion);
   // Where operators insist on TLS 1.3 for clients, there are no weaker suites.
   return { maxVersion, strongest: maxVersion === 'TLSv1.3' ? 3 : strengthOf(suite) };
+}
+
+/** Whether the client wants an OCSP answer with the certificate (status_request, RFC 6066 section 8). */
+export function asksForStaple({ extensions }: ClientHello): boolean {
+  return extensions.includes(statusRequest);
 }
 
 /** The highest version that the client offers and the gateway may use, or null: NO_COMMON_TLS before any dial. */

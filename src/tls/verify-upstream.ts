@@ -85,10 +85,12 @@ export class UpstreamJudge {
     if (this.#limits.judgedMax > 0) this.#faultless.set(key, { fromMs: leaf.validFromDate.getTime(), toMs: leaf.validToDate.getTime() });
   }
 
-  /** When the first certificate between a leaf and its root, both included, runs out. */
+  /** When the first certificate between a leaf that nothing was wrong with and its root, both included, runs out. */
   lastMs(leaf: X509Certificate): number {
     const sent = sentChain(leaf);
-    const root = pathOf(sent, this.#anchors)?.root ?? null;
+    const [named, ...others] = new Set(sent.flatMap((one) => this.#anchors.namedBy(one)));
+    // The chain is proven: where one root alone has the name, its signature need not be proven again.
+    const root = others.length === 0 ? (named ?? null) : (pathOf(sent, this.#anchors)?.root ?? null);
     return Math.min(...[...sent, ...(root === null ? [] : [root])].map(({ validToDate }) => validToDate.getTime()));
   }
 

@@ -22,6 +22,8 @@ export interface Anchors {
   signed(certificate: X509Certificate): boolean;
   /** The one that signed this certificate, null when none did. */
   issuerOf(certificate: X509Certificate): X509Certificate | null;
+  /** Those that are called what this certificate calls its issuer; whether one signed it is not looked at. */
+  namedBy(certificate: X509Certificate): readonly X509Certificate[];
 }
 
 export interface JudgeOptions {
@@ -123,8 +125,9 @@ export function indexAnchors(roots: readonly X509Certificate[]): Anchors {
     if (list === undefined) bySubject.set(root.subject, [root]);
     else list.push(root);
   }
-  const issuerOf = (certificate: X509Certificate): X509Certificate | null => (bySubject.get(certificate.issuer) ?? []).find((root) => isIssuedBy(certificate, root)) ?? null;
-  return { has: (certificate) => prints.has(certificate.fingerprint256), signed: (certificate) => issuerOf(certificate) !== null, issuerOf };
+  const namedBy = (certificate: X509Certificate): readonly X509Certificate[] => bySubject.get(certificate.issuer) ?? [];
+  const issuerOf = (certificate: X509Certificate): X509Certificate | null => namedBy(certificate).find((root) => isIssuedBy(certificate, root)) ?? null;
+  return { has: (certificate) => prints.has(certificate.fingerprint256), signed: (certificate) => issuerOf(certificate) !== null, issuerOf, namedBy };
 }
 
 /**

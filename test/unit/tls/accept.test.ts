@@ -127,6 +127,20 @@ test('a staple is sent to clients that ask for one', async () => {
   await far;
 });
 
+test('where it is known that the client asks for no staple, none is looked for', async () => {
+  let asked = 0;
+  const leaf = leafOf(issueServer(root, { names: ['site.test'], key: 'ec' }), 'ec', () => {
+    asked += 1;
+    return null;
+  });
+  const unasked = await accepted(leaf, { staple: false });
+  await unasked.far;
+  expect(asked).toBe(0);
+  const wanting = await accepted(leaf, {}, { requestOCSP: true });
+  await wanting.far;
+  expect(asked).toBe(1);
+});
+
 test('each leaf has its own staple, also when handshakes go on at once, and a staple that fails or is late stops none', async () => {
   const staples = [Buffer.from('300302010b', 'hex'), Buffer.from('300302010c', 'hex'), Buffer.from('300302010d', 'hex')];
   const answers: Leaf['staple'][] = [() => staples[0] ?? null, () => new Promise((resolve) => setTimeout(() => resolve(staples[1] ?? Buffer.alloc(0)), 30)), () => Promise.reject(new Error('none to be had')), () => staples[2] ?? null];

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { limitsWith } from '../../../src/core/limits.ts';
 import { readClientHello } from '../../../src/tls/client-hello.ts';
 import type { ClientHello } from '../../../src/tls/client-hello.ts';
-import { alpnWire, clientMaxVersion, commonVersion, leafKeyFor, offerClass, shownOf } from '../../../src/tls/offer.ts';
+import { alpnWire, asksForStaple, clientMaxVersion, commonVersion, leafKeyFor, offerClass, shownOf } from '../../../src/tls/offer.ts';
 import type { ShownTls } from '../../../src/tls/offer.ts';
 import { buildHello, buildSslv2, helloBytes, numbers16, prefix16, prefix8 } from '../../support/client-hellos.ts';
 import type { HelloParts } from '../../support/client-hellos.ts';
@@ -140,4 +140,10 @@ describe('the newest version for the client', () => {
   ] as const)('server %s, clients from %s on: %s', (upstream, minimum, newest) => {
     expect(clientMaxVersion(upstream, minimum)).toBe(newest);
   });
+});
+
+test('a client asks for a staple with status_request', () => {
+  const hello = (extensions: [number, Buffer][]): ClientHello => read(buildHello({ legacyVersion: 0x0303, extensions }));
+  expect(asksForStaple(hello([[5, Buffer.from('0100000000', 'hex')]]))).toBe(true);
+  expect(asksForStaple(hello([[10, prefix16(numbers16([29]))]]))).toBe(false);
 });

@@ -197,3 +197,23 @@ describe('revocation', () => {
     expect(files.requests.length).toBe(before);
   });
 });
+
+describe('lastMs', () => {
+  const day = 86_400_000;
+  const leaf = x509(issueServer(root, { names, days: 300 }));
+  const short = makeRoot('Root', { days: 40, notBefore: new Date(Date.now() - day) });
+
+  test('the root\'s end counts when it comes before the leaf\'s', () => {
+    const briefRoot = makeRoot('Brief', { days: 20 });
+    const under = x509(issueServer(briefRoot, { names, days: 300 }));
+    expect(judge('off', { roots: [x509(briefRoot), x509(root)] }).lastMs(under)).toBe(x509(briefRoot).validToDate.getTime());
+  });
+
+  test('of several roots of one name only the one that signed counts', () => {
+    const [own, other] = [x509(root).validToDate.getTime(), x509(short).validToDate.getTime()];
+    expect(other).toBeLessThan(own);
+    for (const roots of [[x509(short), x509(root)], [x509(root), x509(short)]]) {
+      expect(judge('off', { roots }).lastMs(leaf)).toBe(Math.min(own, leaf.validToDate.getTime()));
+    }
+  });
+});

@@ -34,7 +34,7 @@ export interface AdminParts {
 /** Options for startAdmin. Makes the token file on first use. */
 export async function adminOptions({ config, traffic, certificates, registry, log, inForce, learned, draining }: AdminParts): Promise<AdminOptions> {
   const { host, port } = config.admin.listen;
-  const proxy = config.services.find(({ type }) => type === 'http-explicit');
+  const proxyPort = explicitProxyPort(config, traffic);
   return {
     listen: `${host.includes(':') ? `[${host}]` : host}:${String(port)}`,
     token: await tokenIn(config.admin.tokenFile),
@@ -69,8 +69,14 @@ export async function adminOptions({ config, traffic, certificates, registry, lo
     ca: () => ({ pem: certificates.caPem, der: certificates.caDer }),
     ...(config.capture.pcap === 'off' ? {} : { capture: captureControl({ folder: config.capture.pcap, limits: config.limits, log, controls: traffic.capture }) }),
     mobileConfig: () => certificates.revocation.answer('GET', '/ca.mobileconfig', null).body,
-    ...(proxy === undefined ? {} : { proxyPort: traffic.ports()[proxy.name] ?? proxy.listen.port }),
+    ...(proxyPort === null ? {} : { proxyPort }),
   };
+}
+
+/** Port of the first explicit HTTP proxy, as it is bound where traffic is there already; null without such a service. */
+export function explicitProxyPort({ services }: Config, traffic: Traffic | null): number | null {
+  const proxy = services.find(({ type }) => type === 'http-explicit');
+  return proxy === undefined ? null : traffic?.ports()[proxy.name] ?? proxy.listen.port;
 }
 
 function explain(question: unknown, { policy }: ReadyConfig): unknown {

@@ -2,6 +2,7 @@
 // data plane or those who run it. Parts are joined here and nowhere else.
 
 import { availableParallelism } from 'node:os';
+import { pacFor } from './admin/ca-files.ts';
 import { startAdmin } from './admin/server.ts';
 import type { Admin } from './admin/server.ts';
 import { startRevocationListener } from './certs/listener.ts';
@@ -12,7 +13,7 @@ import { startCheckpoints } from './core/checkpoints.ts';
 import type { Logger } from './core/log.ts';
 import type { SessionsView } from './core/sessions-view.ts';
 import { certificateOptions } from './certificate-options.ts';
-import { adminOptions } from './gateway-admin.ts';
+import { adminOptions, explicitProxyPort } from './gateway-admin.ts';
 import { meterFor, startDataPlane } from './data-plane.ts';
 import type { MeterRegistry } from './sessions/metrics.ts';
 import { netPlan } from './net/plan.ts';
@@ -60,7 +61,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const certificates = await openCertificates(certificateOptions(config, registry, log, true));
     ends.unshift(() => certificates.close());
     for (const warning of certificates.issuerInfo().warnings) log.warn(warning);
-    const revocation = await startRevocationListener({ ...config.issuer.crl.listen, revocation: certificates.revocation, limits: config.limits });
+    let traffic: Traffic | null = null;
+    const pac = (hostHeader: string): string | null => pacFor(hostHeader, explicitProxyPort(config, traffic) ?? 0);
+    const revocation = await startRevocationListener({
+      ...config.issuer.crl.listen, revocation: certificates.revocation, limits: config.limits, ...(explicitProxyPort(config, null) === null ? {} : { proxyPac: pac }),
+    });
     ends.unshift(() => revocation.close());
     const checkpoints = startCheckpoints(config.state, config.limits, log);
     ends.unshift(() => checkpoints.stop());
@@ -72,17 +77,18 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     let admin: Admin | null = null;
     // Stays until traffic has ended: it says that the gateway is draining.
     ends.unshift(async () => await admin?.close());
-    const traffic = workers === 0 ? await localTraffic(joint, certificates, registry) : await startWorkers(joint);
-    ends.unshift(() => traffic.drain());
+    const started = workers === 0 ? await localTraffic(joint, certificates, registry) : await startWorkers(joint);
+    traffic = started;
+    ends.unshift(() => started.drain());
     await tellDistributionFaults(certificates, config, log);
-    const inForce = new InForce(options, traffic);
+    const inForce = new InForce(options, started);
     ends.unshift(() => inForce.close());
     await inForce.follow();
     learned.follow(() => inForce.ready.config);
-    admin = await startAdmin(await adminOptions({ config, traffic, certificates, registry, log, inForce, learned: learned.control, draining: () => draining }));
+    admin = await startAdmin(await adminOptions({ config, traffic: started, certificates, registry, log, inForce, learned: learned.control, draining: () => draining }));
     return {
-      adminPort: admin.port, revocationPort: revocation.port, ports: traffic.ports(), certificates, view: traffic.view, stop,
-      reload: () => inForce.reload(), reopenLogs: traffic.reopenLogs,
+      adminPort: admin.port, revocationPort: revocation.port, ports: started.ports(), certificates, view: started.view, stop,
+      reload: () => inForce.reload(), reopenLogs: started.reopenLogs,
     };
   } catch (caught) {
     await stop();

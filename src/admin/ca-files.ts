@@ -25,13 +25,19 @@ export function caRoutes(options: AdminOptions): Route[] {
     routes.push({
       method: 'GET', path: '/proxy.pac', need: 'none',
       answer: ({ headers }) => {
-        const host = hostOf(headers.host ?? '');
-        if (host === null) throw new AdminFault(400, 'BAD_HOST', 'The Host header is missing or not well formed.');
-        return { status: 200, type: 'application/x-ns-proxy-autoconfig', body: proxyPac(host, proxyPort) };
+        const body = pacFor(headers.host ?? '', proxyPort);
+        if (body === null) throw new AdminFault(400, 'BAD_HOST', 'The Host header is missing or not well formed.');
+        return { status: 200, type: 'application/x-ns-proxy-autoconfig', body };
       },
     });
   }
   return routes;
+}
+
+/** The file for whoever fetched it under this Host header, naming that host; null where the header names none. */
+export function pacFor(hostHeader: string, port: number): string | null {
+  const host = hostOf(hostHeader);
+  return host === null ? null : proxyPac(host, port);
 }
 
 /** A proxy auto-configuration file: plain names go direct, everything else through the gateway and nothing around it. */

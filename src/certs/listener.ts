@@ -1,5 +1,6 @@
-// The plain HTTP listener for CRL, OCSP and the CA certificate: no policy, no authentication, bounded requests, quick answers (a client's
-// TLS handshake is waiting for them). It hands everything to the revocation endpoints and serves nothing else.
+// The plain HTTP listener for CRL, OCSP, the CA certificate and the proxy auto-configuration file: no policy, no authentication, bounded requests, quick answers (a client's
+// TLS handshake is waiting for them). All but the last is
+// what the revocation endpoints answer.
 
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
@@ -13,6 +14,8 @@ export interface RevocationListenerOptions {
   readonly port: number;
   readonly revocation: Revocation;
   readonly limits: Limits;
+  /** Makes `/proxy.pac` for a Host header, null where that names no host. Absent where there is no explicit proxy. */
+  readonly proxyPac?: (hostHeader: string) => string | null;
 }
 
 export interface RevocationListener {
@@ -56,7 +59,7 @@ function listen(server: Server, host: string, port: number): Promise<void> {
 
 const tooLarge: RevocationAnswer = { status: 413, headers: { 'content-length': '0', connection: 'close' }, body: Buffer.alloc(0) };
 
-function handle(request: IncomingMessage, response: ServerResponse, { revocation, limits }: RevocationListenerOptions): void {
+function handle(request: IncomingMessage, response: ServerResponse, { revocation, limits, proxyPac }: RevocationListenerOptions): void {
   const chunks: Buffer[] = [];
   let length = 0;
   response.on('error', () => request.destroy());
@@ -68,8 +71,16 @@ function handle(request: IncomingMessage, response: ServerResponse, { revocation
   });
   request.on('end', () => {
     if (response.headersSent) return;
-    send(response, revocation.answer(request.method ?? '', pathOf(request.url ?? '/'), length === 0 ? null : Buffer.concat(chunks)));
+    const path = pathOf(request.url ?? '/');
+    if (proxyPac !== undefined && path === '/proxy.pac' && request.method === 'GET') send(response, pacAnswer(proxyPac(request.headers.host ?? '')));
+    else send(response, revocation.answer(request.method ?? '', path, length === 0 ? null : Buffer.concat(chunks)));
   });
+}
+
+function pacAnswer(pac: string | null): RevocationAnswer {
+  const body = Buffer.from(pac ?? 'The Host header is missing or not well formed.\n');
+  const type = pac === null ? 'text/plain; charset=utf-8' : 'application/x-ns-proxy-autoconfig';
+  return { status: pac === null ? 400 : 200, headers: { 'content-type': type, 'content-length': String(body.length) }, body };
 }
 
 function send(response: ServerResponse, answer: RevocationAnswer): void {

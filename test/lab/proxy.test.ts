@@ -56,6 +56,14 @@ labFile('explicit proxy', async ({ lab, certificates }) => {
       }));
     });
 
+    it('Chromium learns the proxy from the file on the CRL listener', async () => {
+      const pac = `http://${gatewayAt(9080)}/proxy.pac`;
+      const { result, sessions } = await at.gateway.during(() => visitWithChromium(file.lab.client, { url: `${https}/`, rootFile: at.gateway.caFile, pac }));
+      expect(result.stdout).toContain(greeting('https').trim());
+      const { name } = address('https');
+      expect(sessions.filter(({ sni }) => sni === name)).toContainEqual(expect.objectContaining({ service: 'proxy', chain: ['http-explicit', 'tls', 'h2'], error: null }));
+    });
+
     it('a large body comes and goes unchanged', async () => {
       const got = join(file.lab.client.folder, 'got');
       expect((await ask(['-o', got, `${plain}/big`])).code).toBe(0);

@@ -13,6 +13,8 @@ export interface Visit {
   readonly rootFile: string;
   /** HTTP proxy that Chromium asks for everything, `host:port`; absent: none. */
   readonly proxy?: string;
+  /** Address of the auto-configuration file (PAC) from which Chromium learns its proxy. */
+  readonly pac?: string;
 }
 
 /** Longest a browser may take from start to verdict: machines that run tests are slow and shared. */
@@ -29,14 +31,15 @@ export function insistOnRevocation(host: Host): void {
 }
 
 /** One visit; `stdout` is the page as Chromium shows it, its own error pages included. */
-export async function visitWithChromium(host: Host, { url, rootFile, proxy }: Visit): Promise<RunResult> {
+export async function visitWithChromium(host: Host, { url, rootFile, proxy, pac }: Visit): Promise<RunResult> {
   const home = mkdtempSync(join(host.folder, 'chromium-'));
   const database = join(home, '.pki', 'nssdb');
   mkdirSync(database, { recursive: true });
   await trust(host, database, rootFile);
+  const proxied = [...(proxy === undefined ? [] : [`--proxy-server=http://${proxy}`]), ...(pac === undefined ? [] : [`--proxy-pac-url=${pac}`])];
   return host.run([
     'chromium', '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', `--user-data-dir=${join(home, 'profile')}`, ...(proxy === undefined ? [] : [`--proxy-server=http://${proxy}`]), '--dump-dom', url,
+    '--disable-component-update', '--disable-sync', `--user-data-dir=${join(home, 'profile')}`, ...proxied, '--dump-dom', url,
   ], { env: { HOME: home }, timeoutMs: visitMs });
 }
 

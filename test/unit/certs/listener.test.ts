@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { pacFor } from '../../../src/admin/ca-files.ts';
 import { startRevocationListener } from '../../../src/certs/listener.ts';
 import { limitsWith } from '../../../src/core/limits.ts';
 import type { Limits } from '../../../src/core/limits.ts';
@@ -35,6 +36,19 @@ describe('the listener', () => {
     const ocsp = await fetch(`${url}/ocsp`, { method: 'POST', body: Buffer.from('junk') });
     expect([ocsp.status, ocsp.headers.get('content-type')]).toEqual([200, 'application/ocsp-response']);
     expect((await fetch(`${url}/other`)).status).toBe(404);
+  });
+
+  it('serves the proxy file that names the host by which it was asked, and none where there is no proxy', async () => {
+    const { certificates, url: without } = await bench();
+    expect((await fetch(`${without}/proxy.pac`)).status).toBe(404);
+    const listener = await startRevocationListener({
+      host: '127.0.0.1', port: 0, revocation: certificates.revocation, limits: limitsWith(), proxyPac: (host) => pacFor(host, 3128),
+    });
+    onTestFinished(() => listener.close());
+    const pac = await fetch(`http://127.0.0.1:${listener.port}/proxy.pac`);
+    expect([pac.status, pac.headers.get('content-type')]).toEqual([200, 'application/x-ns-proxy-autoconfig']);
+    expect(await pac.text()).toContain('PROXY 127.0.0.1:3128');
+    expect(await exchange(listener.port, 'GET /proxy.pac HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /);
   });
 
   it('serves HTTP/1.0 without Host, any Host, and the absolute form', async () => {

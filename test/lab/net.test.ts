@@ -12,6 +12,7 @@ import type { Host } from './support/host.ts';
 import { makeLab } from './support/lab.ts';
 import type { Lab } from './support/lab.ts';
 import { address, network } from './support/names.ts';
+import { startStun } from './support/peers/coturn.ts';
 
 const listenerFile = new URL('support/destination-listener.ts', import.meta.url).pathname;
 const doctorFile = new URL('support/doctor-here.ts', import.meta.url).pathname;
@@ -215,4 +216,19 @@ labTest.each(['redirect', 'tproxy'])('%s: doctor finds what is wrong, and is con
   }
   expect(await net('remove')).toMatchObject({ code: 0 });
   expect((await run('nft', ['list', 'ruleset'])).stdout).toBe('');
+});
+
+labTest('doctor asks a STUN server (coturn) over UDP, and says what it sees, or that nothing came back', async () => {
+  const stun = await startStun(lab.server);
+  const udp = async (port: number): Promise<unknown> => {
+    const { stdout } = await lab.gateway.run([process.execPath, doctorFile, 'redirect', 'doctor', '--stun', `${address('turns').v4}:${port}`]);
+    return JSON.parse(stdout).checks.find((check: { name: string }) => check.name === 'udp');
+  };
+  try {
+    // It says that it is up, not that it listens.
+    await expect.poll(() => udp(3479), { timeout: 20_000 }).toMatchObject({ state: 'ok', text: expect.stringMatching(`which sees ${network.gatewayToServer.v4.replaceAll('.', '\\.')}:\\d+$`) });
+    expect(await udp(3999)).toMatchObject({ state: 'warn', text: expect.stringContaining('UDP does not reach') });
+  } finally {
+    await stun.stop();
+  }
 });

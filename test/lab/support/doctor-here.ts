@@ -1,5 +1,5 @@
 // Run by test/lab/net.test.ts inside the gateway's namespace: `sallyport net` and `sallyport doctor` with plain data in place of a config
-// file. Arguments: redirect|tproxy, then `net ACTION` or `doctor`.
+// file. Arguments: redirect|tproxy, then `net ACTION` or `doctor [OPTION ...]`.
 
 import { run as doctor } from '../../../src/commands/doctor.ts';
 import { run as net } from '../../../src/commands/net.ts';
@@ -15,4 +15,4 @@ const words = {
   complain: (line: string): void => void process.stderr.write(`${line}\n`),
 };
 const wants = { plan: netPlan(services), caFile: '/nonexistent/ca.pem', crlUrls: [], dnsServers: ['127.0.0.1:1'], stunServer: null, sessionsMax: 10 };
-process.exitCode = command === 'net' ? await net(args, { services, ...words }) : await doctor(['--json'], { wants, probeMs: 300, ...words });
+process.exitCode = command === 'net' ? await net(args, { services, ...words }) : await doctor(['--json', ...args], { wants, probeMs: 300, ...words });

@@ -22,6 +22,15 @@ export async function startCoturn(host: Host, { certFile, keyFile }: CertFiles):
   return host.spawn('coturn', command, { listens: [`${v4}:443`, `${v4}:3478`], cwd: home, readyMs: 20_000 });
 }
 
+/** Starts it as a STUN server alone, over UDP, on the same address. */
+export async function startStun(host: Host): Promise<Program> {
+  const { v4 } = address('turns');
+  const home = join(host.folder, 'stun');
+  mkdirSync(home, { recursive: true });
+  const command = ['turnserver', '-n', '--stun-only', '-L', v4, '--listening-port=3479', '--no-tcp', '--no-tls', '--no-dtls', '--no-cli', '--no-rfc5780', `--userdb=${join(home, 'users.db')}`, `--pidfile=${join(home, 'pid')}`, '--log-file=stdout'];
+  return host.spawn('stun', command, { says: /admin thread/, cwd: home, readyMs: 20_000 });
+}
+
 /**
  * coturn's client: two allocations that send `messages` datagrams each to the other through the server. Over TLS it sends no SNI, offers
  * `http/1.1, stun.turn, stun.nat-discovery` as ALPN and takes any certificate. It loses datagrams that share a read with another one,

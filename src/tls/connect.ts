@@ -11,6 +11,7 @@ import type { ClientCertificate } from '../core/certificates.ts';
 import type { Limits } from '../core/limits.ts';
 import { alpnWire } from './offer.ts';
 import type { OfferClass } from './offer.ts';
+import { keepReadBufferSmall } from './read-buffer.ts';
 import { useRoots } from './roots.ts';
 import { noResumption } from './server-sessions.ts';
 import type { Resumption } from './server-sessions.ts';
@@ -58,6 +59,7 @@ export async function connectTls(raw: Socket, options: UpstreamOptions): Promise
     checkServerIdentity: anyName,
   });
   leaveOutLegacyCertificate(socket);
+  keepReadBufferSmall(socket);
   resumption.offered();
   if (resumption !== noResumption) keepSessions(socket, resumption);
   if (options.secrets) socket.on('keylog', options.secrets);

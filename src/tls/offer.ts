@@ -115,9 +115,15 @@ function weakestOf({ ciphers }: ClientHello): SuiteStrength {
   return weakest;
 }
 
-/** ALPN names in wire format for Node's `ALPNProtocols`: as strings, names that are not ASCII would change (Node writes UTF-8). */
-export function alpnWire(names: readonly string[]): Buffer {
-  return Buffer.concat(names.map((name) => Buffer.from(String.fromCharCode(name.length) + name, 'latin1')));
+/**
+ * ALPN names in wire format for Node's `ALPNProtocols`: as strings, names that are not ASCII would change (Node writes UTF-8). A DataView, because
+ * Node 24 keeps copies for as long as a connection lives: of a Buffer in the pool, 64 KiB of which such a copy of a few bytes keeps alive.
+ */
+export function alpnWire(names: readonly string[]): DataView {
+  const octets = names.map((name) => String.fromCharCode(name.length) + name).join('');
+  const wire = new DataView(new ArrayBuffer(octets.length));
+  for (let at = 0; at < octets.length; at += 1) wire.setUint8(at, octets.charCodeAt(at));
+  return wire;
 }
 
 function higher(one: TlsVersion, other: TlsVersion): TlsVersion {

@@ -109,7 +109,10 @@ export class ServerSessions {
     }
     // The older ones are not worth more: the server may have forgotten them already.
     while (kept.sessions.length > 0 && (!kept.singleUse || kept.sessions.length >= this.limits.serverTicketsMax)) kept.sessions.shift();
-    kept.sessions.push(session);
+    // Node gives it as a view of its pool of Buffers, 64 KiB of which each one that is kept would keep alive.
+    const own = Buffer.allocUnsafeSlow(session.length);
+    session.copy(own);
+    kept.sessions.push(own);
   }
 
   /** Whether the server under a key took the session it was offered. */

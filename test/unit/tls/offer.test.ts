@@ -128,9 +128,21 @@ describe('offer class', () => {
 });
 
 test('ALPN names keep their octets on the wire', () => {
-  expect(alpnWire(['h2', '\xff\0']).toString('hex')).toBe('02683202ff00');
-  expect(alpnWire([])).toHaveLength(0);
-  expect(alpnWire(['\xab'.repeat(255)])[0]).toBe(255);
+  expect(Buffer.from(alpnWire(['h2', '\xff\0']).buffer).toString('hex')).toBe('02683202ff00');
+  expect(alpnWire([]).byteLength).toBe(0);
+  expect(alpnWire(['\xab'.repeat(255)]).getUint8(0)).toBe(255);
+});
+
+test("what Node keeps of ALPN names for a connection is not in the pool of Buffers", () => {
+  const convert: unknown = Reflect.get(tls, 'convertALPNProtocols');
+  if (typeof convert !== 'function') throw new Error('Node keeps ALPN names in another way');
+  const kept: { ALPNProtocols?: Buffer } = {};
+  convert(alpnWire(['h2', 'http/1.1']), kept);
+  expect(kept.ALPNProtocols?.toString('latin1')).toBe('\x02h2\x08http/1.1');
+  expect(kept.ALPNProtocols?.buffer.byteLength).toBe(12);
+  // Of a Buffer it would be: when that has changed, a Buffer will do.
+  convert(Buffer.from('\x02h2'), kept);
+  expect(kept.ALPNProtocols?.buffer.byteLength).toBeGreaterThan(1_000);
 });
 
 describe('the newest version for the client', () => {

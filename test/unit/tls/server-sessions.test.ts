@@ -32,6 +32,16 @@ test('TLS 1.3 tickets are used once, the newest first; a TLS 1.2 session again a
   expect([offered(sessions), offered(sessions)]).toEqual(['2', '2']);
 });
 
+test('a kept session has memory of its own, of which none is left once a ticket was offered', () => {
+  const sessions = store();
+  full(sessions, 'a', ['1', '2']);
+  const first = sessions.begin('a');
+  expect([first.session?.toString(), first.session?.buffer.byteLength]).toEqual(['2', 1]);
+  first.offered();
+  expect(first.session).toHaveLength(0);
+  expect(offered(sessions)).toBe('1');
+});
+
 test('what comes before the judgement waits for it, and is gone with a refusal, with all that the server gave before', () => {
   const sessions = store();
   const early = sessions.begin('a');

@@ -10,7 +10,7 @@ import { resetSocket } from './reset.ts';
 
 /** What a tap says of the bytes it was just shown (and of those it held before). */
 export interface Judgement {
-  /** Bytes to pass on now, in order; null holds or drops everything. A view of the pushed chunk where possible. */
+  /** Bytes to pass on now, in order, the relay's from then on; null holds or drops everything. A view of the pushed chunk where possible. */
   readonly forward: Buffer | null;
   /** Offset in `forward` of its last frame end, where a foreign frame may be put in; -1 when there is none. */
   readonly boundary: number;
@@ -28,6 +28,8 @@ export interface Tap {
   end(): Buffer | null;
   /** True when every frame whose first byte was forwarded is forwarded whole: another frame may be put in here. */
   readonly betweenFrames: boolean;
+  /** Views of a pushed chunk may be looked at after `push` has returned: its memory must stay. */
+  readonly retainsChunks: boolean;
 }
 
 export interface RelayOptions {
@@ -45,6 +47,7 @@ interface Direction {
   readonly from: Duplex;
   readonly to: Duplex;
   readonly tap: Tap | null;
+  readonly write: (bytes: Buffer) => boolean;
   readonly resetCode: ErrorCode;
   ended: boolean;
   /** Answers of the opposite tap that wait until this direction is between frames. */
@@ -83,12 +86,11 @@ export function relay(client: Duplex, upstream: Duplex, options: RelayOptions): 
       if (up.ended && down.ended) settle(null);
     };
     const pump = (way: Direction, back: Direction): void => {
-      const forwarder = new Forwarder(way.from, way.to);
       way.from.on('data', (chunk: Buffer) => {
         // What still comes after the end is drained, never written behind the last words, never shown to a tap.
         if (settled) return;
         moved += chunk.length;
-        const room = way.tap === null ? forwarder.write(chunk) : judged(way, back, chunk, options.injectBytesMax, settle);
+        const room = way.tap === null ? way.write(chunk) : judged(way, back, chunk, options.injectBytesMax, settle);
         if (!room && !settled) way.from.pause();
       });
       way.to.on('drain', () => {
@@ -125,7 +127,8 @@ function asReset({ from, resetCode }: Direction, error: Error | null = from.erro
 }
 
 function direction(from: Duplex, to: Duplex, tap: Tap | undefined, resetCode: ErrorCode): Direction {
-  return { from, to, tap: tap ?? null, resetCode, ended: false, waiting: [], waitingBytes: 0 };
+  const forwarder = tap?.retainsChunks === true ? to : new Forwarder(from, to);
+  return { from, to, tap: tap ?? null, write: (bytes) => forwarder.write(bytes), resetCode, ended: false, waiting: [], waitingBytes: 0 };
 }
 
 /** Writes what the tap lets through; answers whether there is room for more. */
@@ -147,7 +150,7 @@ function judged(way: Direction, back: Direction, chunk: Buffer, injectBytesMax: 
 
 /** Forwards bytes, putting waiting answers in at the last frame end. */
 function writeWithAnswers(way: Direction, bytes: Buffer, boundary: number): boolean {
-  if (way.waiting.length === 0) return way.to.write(bytes);
+  if (way.waiting.length === 0) return way.write(bytes);
   if (way.tap?.betweenFrames === true) {
     const room = way.to.write(bytes);
     flushAnswers(way);

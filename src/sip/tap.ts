@@ -35,6 +35,8 @@ export interface SipConnection {
 
 /** The tap of one direction. Holds at most one head, and only while rules exist. */
 export class SipTap implements Tap {
+  /** The head of a message is read while its body comes. */
+  readonly retainsChunks = true;
   readonly #connection: SipConnection;
   readonly #from: Side;
   readonly #framer: SipFramer;

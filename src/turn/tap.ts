@@ -44,6 +44,7 @@ const hold: Judgement = { forward: null, boundary: -1, answer: null, close: null
 
 /** One direction. */
 export class TurnTap implements Tap {
+  readonly retainsChunks = false;
   other: TurnTap | null = null;
   readonly #parts: TapParts;
   readonly #toward: Toward;

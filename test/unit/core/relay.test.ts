@@ -117,6 +117,7 @@ test('a socket destroyed with a FlowError ends the relay with that error', async
 
 /** Frames of one length byte and so many bytes; a frame starting with `!` is answered and dropped, one with `#` closes. */
 class LengthTap implements Tap {
+  readonly retainsChunks = false;
   #left = 0;
   #held: Buffer = Buffer.alloc(0);
 
@@ -238,6 +239,7 @@ describe('sockets that are gone before the relay begins', () => {
 test('after the end nothing is shown to a tap or written behind the last words, which still arrive', async () => {
   const shown: string[] = [];
   const refusing: Tap = {
+    retainsChunks: false,
     push(chunk): Judgement {
       shown.push(chunk.toString());
       return { forward: null, boundary: -1, answer: Buffer.from('403 no'), close: new FlowError('REQUEST_DENIED') };

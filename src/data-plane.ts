@@ -192,6 +192,7 @@ function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admis
       limits, meter, policy: parts.policy, log: parts.log, trust: parts.trust, serviceType: service.type,
       revocation: parts.certificates.revocation,
       recorder,
+      clientSource: service.source === 'client',
       ...(requestLog === null ? {} : { requestLog }),
       clock: Date.now,
       certFor: (request) => parts.certificates.certFor(request),

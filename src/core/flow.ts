@@ -96,6 +96,8 @@ export interface Deps {
   clock(): number;
   /** A TCP connection to the session's destination; reuses one that detection dialled early. Throws FlowError of stage dial. */
   dial(flow: Flow): Promise<Socket>;
+  /** Connections are dialled from the client's own address. Absent: from the gateway's. */
+  readonly clientSource?: boolean;
   /** The emulated identity; single flight per identity. Throws FlowError of stage certs. */
   certFor(request: LeafRequest): Promise<Leaf>;
   readonly revocation: Revocation;

@@ -113,7 +113,7 @@ async function tlsRound(round: Round, deps: ConductDeps, hello: ClientHello): Pr
   noteHello(session, hello, deps.limits);
   named(session, deps, 'tls');
   session.chain.push('tls');
-  await noteHelloClaim(session, deps);
+  if (deps.matchName !== undefined) await noteHelloClaim(session, deps);
   const verdict = deps.policy.ssl(session);
   decided(session, deps, 'ssl', verdict);
   try {

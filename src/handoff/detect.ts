@@ -66,14 +66,17 @@ class Detecting {
     this.#reject = reject;
     this.#rows = detectedNames.filter((row) => isOn(row, options));
     this.#bytesMax = Math.max(options.limits.peekBytesMax, options.limits.helloBytesMax);
-    this.#client = new Peek(client, this.#judge, this.#bytesMax);
-    if (upstream !== null) this.#upstream = new Peek(upstream, this.#judge, this.#bytesMax);
+    // Inside TLS the first bytes often came with the handshake's last: then there is nothing to listen for.
+    this.#client = new Peek(client, this.#judge, this.#bytesMax, false);
+    if (upstream !== null) this.#upstream = new Peek(upstream, this.#judge, this.#bytesMax, false);
   }
 
   start(): void {
     const { limits, dialEarly, raceNow } = this.#options;
     this.#judge();
     if (this.#settled) return;
+    this.#client.watch();
+    this.#upstream?.watch();
     if (dialEarly !== null && !this.#spoken) {
       if (raceNow) this.#dial(dialEarly);
       else this.#race = setTimeout(() => this.#dial(dialEarly), limits.detectRaceMs);

@@ -95,7 +95,8 @@ export async function serve(raw: Socket, service: Service): Promise<void> {
   const broken = header instanceof FlowError ? header : null;
   const told = header instanceof FlowError ? null : header;
   const client = told?.source ?? peer;
-  const refusal = broken ?? refused(service, await service.admission.admit(client.ip));
+  const admitted = broken === null ? service.admission.admit(client.ip) : null;
+  const refusal = broken ?? refused(service, admitted instanceof Promise ? await admitted : admitted);
   const session = service.table.open({ service: service.name, client, destination: destinationOf(raw, service, told), user: service.users?.userOf(client.ip) ?? null }, live);
   lives.set(session, live);
   if (refusal !== null) {

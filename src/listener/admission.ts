@@ -43,15 +43,21 @@ export class Admission {
     this.#pool = pool;
   }
 
-  /** Takes a place, or answers why there is none. Each null must be followed by one `release`. */
-  async admit(client: string): Promise<ErrorCode | null> {
+  /** Takes a place, or answers why there is none; at once, unless the primary has to be asked. Each null must be followed by one `release`. */
+  admit(client: string): ErrorCode | null | Promise<ErrorCode | null> {
     if (this.#held >= this.#sessionsMax) return 'SESSIONS_FULL';
     const count = this.#clients.get(client) ?? { held: 0, granted: 0 };
     this.#clients.set(client, count);
     this.#held += 1;
     count.held += 1;
     if (count.held - count.granted <= this.#allowance) return null;
-    if (this.#pool !== null && (await granted(this.#pool, client))) {
+    if (this.#pool !== null) return this.#granted(this.#pool, client, count);
+    this.#forget(client, count);
+    return 'CLIENT_SESSIONS_FULL';
+  }
+
+  async #granted(pool: SharedPool, client: string, count: ClientCount): Promise<ErrorCode | null> {
+    if (await granted(pool, client)) {
       count.granted += 1;
       return null;
     }

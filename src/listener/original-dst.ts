@@ -19,13 +19,16 @@ const addressBytes = 28;
 const portAt = 2;
 const ipv4At = 4;
 const ipv6At = 8;
+const mappedPrefix = Buffer.from('00000000000000000000ffff', 'hex');
 
 const libc = koffi.load(null);
 const getsockopt = libc.func('int getsockopt(int fd, int level, int option, void *value, void *length)');
+const getsockname = libc.func('int getsockname(int fd, void *address, void *length)');
 const setsockopt = libc.func('int setsockopt(int fd, int level, int option, void *value, uint32_t length)');
 
 // One call at a time: the calls are synchronous, and what they wrote is read before the next.
 const value = Buffer.alloc(addressBytes);
+const local = Buffer.alloc(addressBytes);
 const length = Buffer.alloc(4);
 
 /**
@@ -34,13 +37,11 @@ const length = Buffer.alloc(4);
  */
 export function originalDestination(socket: Socket): Endpoint | null {
   const fd = descriptor(socket);
-  const { localAddress, localPort } = socket;
-  if (fd === null || localAddress === undefined || localPort === undefined) return null;
-  const local = localAddress.startsWith('::ffff:') ? localAddress.slice(7) : localAddress;
-  const destination = askKernel(fd, local.includes(':') ? levelIpv6 : levelIpv4);
-  if (destination === null) return null;
+  if (fd === null || !askLocal(fd)) return null;
+  const version = local.readUInt16LE(0) === familyIpv6 && !isMapped() ? 6 : 4;
+  if (!askOriginal(fd, version === 6 ? levelIpv6 : levelIpv4)) return null;
   // Tracked but not redirected: the client dialled the listener itself.
-  return destination.ip === local && destination.port === localPort ? null : destination;
+  return isLocal(version) ? null : endpoint();
 }
 
 /**
@@ -75,13 +76,35 @@ export function isTransparent(server: Server): boolean {
   return set(levelIpv4, optionIpv4Transparent) || (address.family === 'IPv6' && set(levelIpv6, optionIpv6Transparent));
 }
 
-function askKernel(fd: number, level: number): Endpoint | null {
+function askOriginal(fd: number, level: number): boolean {
   length.writeUInt32LE(addressBytes);
-  if (getsockopt(fd, level, optionOriginalDst, value, length) !== 0) return null;
+  return getsockopt(fd, level, optionOriginalDst, value, length) === 0;
+}
+
+/** The accepted end's address, as octets: Node would make an object of texts of it. */
+function askLocal(fd: number): boolean {
+  length.writeUInt32LE(addressBytes);
+  return getsockname(fd, local, length) === 0;
+}
+
+/** An IPv4 client of a dual-stack listener: the local address is `::ffff:a.b.c.d`. */
+function isMapped(): boolean {
+  return local.compare(mappedPrefix, 0, mappedPrefix.length, ipv6At, ipv6At + mappedPrefix.length) === 0;
+}
+
+/** Whether what the kernel answered is the accepted end's own address. */
+function isLocal(version: 4 | 6): boolean {
+  if (value.readUInt16BE(portAt) !== local.readUInt16BE(portAt)) return false;
+  if (version === 6) return value.compare(local, ipv6At, ipv6At + 16, ipv6At, ipv6At + 16) === 0;
+  const at = local.readUInt16LE(0) === familyIpv6 ? ipv6At + mappedPrefix.length : ipv4At;
+  return value.readUInt32BE(ipv4At) === local.readUInt32BE(at);
+}
+
+function endpoint(): Endpoint | null {
   const port = value.readUInt16BE(portAt);
   switch (value.readUInt16LE(0)) {
     case familyIpv4:
-      return { ip: value.subarray(ipv4At, ipv4At + 4).join('.'), port };
+      return { ip: `${value[ipv4At] ?? 0}.${value[ipv4At + 1] ?? 0}.${value[ipv4At + 2] ?? 0}.${value[ipv4At + 3] ?? 0}`, port };
     case familyIpv6:
       return { ip: ipv6Text(value, ipv6At), port };
     default:

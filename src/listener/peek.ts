@@ -17,26 +17,36 @@ export class Peek {
   error: Error | null = null;
   readonly #bytesMax: number;
   #changed: () => void;
+  #watching = false;
 
-  constructor(stream: Duplex, changed: () => void, bytesMax = Number.POSITIVE_INFINITY) {
+  /** `watching` false: what has arrived may be enough; if not, `watch` is to be called in the same turn. */
+  constructor(stream: Duplex, changed: () => void, bytesMax = Number.POSITIVE_INFINITY, watching = true) {
     this.stream = stream;
     this.#bytesMax = bytesMax;
     this.#changed = changed;
-    stream.on('readable', this.#onReadable);
-    stream.on('end', this.#onEnd);
-    stream.on('error', this.#onError);
-    stream.on('close', this.#onClose);
+    if (watching) this.watch();
     if (stream.destroyed) this.error = stream.errored ?? new Error('destroyed');
     else if (stream.readableEnded) this.ended = true;
     else this.#take();
   }
 
+  /** Listens for more. */
+  watch(): void {
+    this.#watching = true;
+    this.stream.on('readable', this.#onReadable);
+    this.stream.on('end', this.#onEnd);
+    this.stream.on('error', this.#onError);
+    this.stream.on('close', this.#onClose);
+  }
+
   /** Ends the peek; the stream has its bytes again. */
   release(): void {
-    this.stream.off('readable', this.#onReadable);
-    this.stream.off('end', this.#onEnd);
-    this.stream.off('error', this.#onError);
-    this.stream.off('close', this.#onClose);
+    if (this.#watching) {
+      this.stream.off('readable', this.#onReadable);
+      this.stream.off('end', this.#onEnd);
+      this.stream.off('error', this.#onError);
+      this.stream.off('close', this.#onClose);
+    }
     if (this.bytes.length > 0 && !this.stream.destroyed && !this.stream.readableEnded) this.stream.unshift(this.bytes);
   }
 

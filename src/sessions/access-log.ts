@@ -29,7 +29,8 @@ export async function openRequestLog(options: LineFileOptions & { readonly clock
 
 /** The line of a session: the fields of the API's session, after the time at which it ended. */
 export function accessLine(session: Session): string {
-  return `${JSON.stringify({ time: new Date(session.endedAt ?? session.startedAt).toISOString(), ...session })}\n`;
+  // Not a copy with one field more: to make that is half of what the line costs.
+  return `{"time":"${new Date(session.endedAt ?? session.startedAt).toISOString()}",${JSON.stringify(session).slice(1)}\n`;
 }
 
 /** The line of a request: whose it was, what was asked and answered, how much and how long. Texts from the wire are cut at `textMax`. */

@@ -8,6 +8,7 @@ import { FlowError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import type { Leaf, TlsVersion } from '../core/certificates.ts';
 import type { Limits } from '../core/limits.ts';
+import { noMoreKeyListeners } from './key-listeners.ts';
 import { leafContext } from './leaf-contexts.ts';
 import { alpnWire } from './offer.ts';
 import type { SuiteStrength } from './suites.ts';
@@ -43,6 +44,7 @@ export function acceptTls(socket: Socket, leaf: Leaf, options: AcceptOptions): P
     ...(options.alpn === null ? {} : { ALPNProtocols: alpnWire([options.alpn]) }),
   });
   if (options.secrets) secured.on('keylog', options.secrets);
+  noMoreKeyListeners(secured);
   // Whoever reads the socket listens too; this one covers the time between two readers and after the last.
   secured.on('error', ignored);
   return new Promise((resolve, reject) => {

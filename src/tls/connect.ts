@@ -9,6 +9,7 @@ import { FlowError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import type { ClientCertificate } from '../core/certificates.ts';
 import type { Limits } from '../core/limits.ts';
+import { noMoreKeyListeners } from './key-listeners.ts';
 import { alpnWire } from './offer.ts';
 import type { OfferClass } from './offer.ts';
 import { keepReadBufferSmall } from './read-buffer.ts';
@@ -30,6 +31,9 @@ export interface UpstreamOptions {
 
 export interface UpstreamTls {
   readonly socket: TLSSocket;
+  /** Version and suite agreed on, in OpenSSL's words; null once the connection is gone. */
+  readonly version: string | null;
+  readonly suite: string;
   /** The server's, as its last full handshake showed it. */
   readonly certificate: X509Certificate;
   /** The session was resumed: the server showed no certificate now. */
@@ -61,7 +65,7 @@ export async function connectTls(raw: Socket, options: UpstreamOptions): Promise
   leaveOutLegacyCertificate(socket);
   keepReadBufferSmall(socket);
   resumption.offered();
-  if (resumption !== noResumption) keepSessions(socket, resumption);
+  if (resumption.wanted) keepSessions(socket, resumption);
   if (options.secrets) socket.on('keylog', options.secrets);
   // Whoever reads the socket listens too; this one covers the time between two readers, when an error must not be an uncaught one.
   socket.on('error', ignored);
@@ -72,14 +76,17 @@ export async function connectTls(raw: Socket, options: UpstreamOptions): Promise
     await secured(socket, raw, options.limits);
     socket.off('OCSPResponse', onStaple);
     const asked = sawCertificateRequest(socket);
-    if (asked && socket.getProtocol() === 'TLSv1.3') await settledClientCert(socket, options.limits);
+    // Asked for once: each answer is an object made for it.
+    const agreed = { version: socket.getProtocol(), suite: socket.getCipher().name };
+    if (asked && agreed.version === 'TLSv1.3') await settledClientCert(socket, options.limits);
+    noMoreKeyListeners(socket);
     const shown = resumption.shown;
     // Only of a session that was proven then: what the server showed is judged again with what is known now.
-    if (shown !== null && socket.isSessionReused()) return { socket, ...shown, resumed: true, offersClientCert: asked, staple };
+    if (shown !== null && socket.isSessionReused()) return { socket, ...agreed, ...shown, resumed: true, offersClientCert: asked, staple };
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) throw new FlowError('UPSTREAM_CERT_INVALID', 'the server sent no certificate');
     const chainError = socket.authorizationError as unknown;
-    return { socket, certificate, resumed: false, chainError: chainError === null || chainError === undefined ? null : errorWord(chainError), offersClientCert: asked, staple };
+    return { socket, ...agreed, certificate, resumed: false, chainError: chainError === null || chainError === undefined ? null : errorWord(chainError), offersClientCert: asked, staple };
   } catch (caught) {
     socket.destroy();
     throw caught;

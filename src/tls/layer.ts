@@ -20,7 +20,7 @@ import { noResumption, ServerSessions, sessionKey } from './server-sessions.ts';
 import type { Resumption } from './server-sessions.ts';
 import { aes128GcmSha256 } from './suites.ts';
 import { UpstreamJudge } from './verify-upstream.ts';
-import { demandsStaple, problemCodes } from './verify.ts';
+import { problemCodes } from './verify.ts';
 
 /** What conduct hands over with a TLS layer. */
 export interface TlsFacts {
@@ -54,9 +54,10 @@ export async function openTls(flow: Flow, deps: Deps, { hello, verdict }: TlsFac
       upstream.resumption.drop();
       return ended(upstream, flow, deps, 'UPSTREAM_OFFERS_CLIENT_CERT');
     }
-    const problems = await problemsOf(upstream, flow, deps, { hello, verdict });
+    const judged = problemsOf(upstream, flow, deps, { hello, verdict });
+    const problems = judged instanceof Promise ? await judged : judged;
     noteUpstream(flow, upstream, problems);
-    keepSessions(upstream, problems);
+    keepSessions(upstream, problems, trustOf(deps).judge);
     if (problems.length > 0) return await withProblems(flow, deps, { hello, verdict }, upstream, problems);
     if (verdict.action === 'intercept-on-exception') return ended(upstream, flow, deps, null);
     return await answerClient(flow, deps, { hello, verdict }, upstream, 'trusted');
@@ -95,10 +96,10 @@ async function shaken(flow: Flow, deps: Deps, { hello, verdict }: TlsFacts): Pro
     // Where the gateway shows a certificate of its own, the server has what it asked for.
     return { ...connected, offersClientCert: shown === null && connected.offersClientCert, resumption: noResumption };
   }
-  // The local address too: where clients keep theirs, no server sees one client's session come from another.
-  // Behind a proxy, addresses are the proxy's: the destination counts as well.
-  const { ip, host, port } = flow.session.destination;
-  const key = sessionKey([raw.localAddress, raw.remoteAddress, raw.remotePort, ip, host, port, hello.sni, hello.alpn, offer.key, quick, verdict.rule, verdict.revocation]);
+  // Where clients keep their addresses, no server sees one client's session come from another. The destination is told by its address, or
+  // by its name where a proxy resolves it.
+  const { client, destination: { ip, host, port } } = flow.session;
+  const key = sessionKey([deps.clientSource === true ? client.ip : null, ip, host, port, hello.sni, hello.alpn, offer.key, quick, verdict.rule, verdict.revocation]);
   const resumption = sessions.begin(key);
   try {
     return await resumable(raw, options, resumption);
@@ -125,9 +126,9 @@ async function resumable(raw: Socket, options: UpstreamOptions, resumption: Resu
 }
 
 /** A session is kept only of a server that nothing is wrong with, that did not ask who we are, and whose certificate may be shown without a staple. */
-function keepSessions({ resumption, resumed, certificate, chainError, offersClientCert, socket }: Upstream, problems: readonly CertificateProblem[]): void {
-  if (problems.length > 0 || offersClientCert || demandsStaple(certificate)) resumption.drop();
-  else resumption.proven(resumed ? null : { certificate, chainError }, socket.getProtocol() === 'TLSv1.3');
+function keepSessions({ resumption, resumed, certificate, chainError, offersClientCert, version }: Upstream, problems: readonly CertificateProblem[], judge: UpstreamJudge): void {
+  if (problems.length > 0 || offersClientCert || judge.demandsStaple(certificate)) resumption.drop();
+  else resumption.proven(resumed ? null : { certificate, chainError }, version === 'TLSv1.3');
 }
 
 /** A merely offered client certificate is acted on only where the rule lists it. */
@@ -177,10 +178,12 @@ async function refuse(
 const refusalNames = ['http/1.1', 'h2'];
 
 async function answerClient(flow: Flow, deps: Deps, facts: TlsFacts, upstream: UpstreamTls, trust: 'trusted' | 'untrusted'): Promise<Flow> {
-  const der = upstream.certificate.raw;
-  const shown = shownOf(upstream.socket.getProtocol(), upstream.socket.getCipher().name, facts.verdict.clientMinVersion);
+  const { certificate } = upstream;
+  const shown = shownOf(upstream.version, upstream.suite, facts.verdict.clientMinVersion);
   const request: LeafRequest = {
-    ...leafRequest(flow, facts, shown), trust, upstreamDer: der, upstreamFingerprint: upstream.certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+    ...leafRequest(flow, facts, shown), trust, upstreamFingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+    // Only a leaf that is not held needs it.
+    get upstreamDer() { return certificate.raw; },
   };
   const alpn = upstream.socket.alpnProtocol;
   const client = await acceptClient(flow, deps, facts, request, typeof alpn === 'string' ? alpn : null, shown);
@@ -210,7 +213,7 @@ async function acceptClient(
   }
 }
 
-function problemsOf(upstream: UpstreamTls, flow: Flow, deps: Deps, { hello, verdict }: TlsFacts): Promise<readonly CertificateProblem[]> {
+function problemsOf(upstream: UpstreamTls, flow: Flow, deps: Deps, { hello, verdict }: TlsFacts): readonly CertificateProblem[] | Promise<readonly CertificateProblem[]> {
   // Without SNI a transparent client has named nothing we could compare; it compares names itself.
   const asked = hello.sni ?? flow.session.destination.host;
   const name = asked !== null && isIP(asked) !== 0 ? { host: null, ip: asked } : { host: asked, ip: null };
@@ -220,8 +223,8 @@ function problemsOf(upstream: UpstreamTls, flow: Flow, deps: Deps, { hello, verd
 function noteUpstream({ session }: Flow, upstream: UpstreamTls, problems: readonly CertificateProblem[]): void {
   const { socket } = upstream;
   session.tls.upstream = {
-    version: socket.getProtocol() ?? '',
-    cipher: socket.getCipher().name,
+    version: upstream.version ?? '',
+    cipher: upstream.suite,
     alpn: typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : null,
     name: session.sni === null && session.destination.host === null ? 'unverified' : 'verified',
     problems,

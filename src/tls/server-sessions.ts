@@ -32,6 +32,8 @@ export interface Resumption {
   readonly session: Buffer | null;
   /** What the session's full handshake showed; null without one. */
   readonly shown: ShownIdentity | null;
+  /** Whether sessions are worth having: false of a server that takes none. */
+  readonly wanted: boolean;
   /** The session is with OpenSSL now: a ticket that is used up need not be kept for as long as its connection. */
   offered(): void;
   /** Takes a session the server gave on this connection; it waits until `proven` or is dropped. */
@@ -45,11 +47,15 @@ export interface Resumption {
 }
 
 /** Resumption for connections that must not have any. */
-export const noResumption: Resumption = { session: null, shown: null, offered() {}, arrived() {}, proven() {}, stumbled() {}, drop() {} };
+export const noResumption: Resumption = { session: null, shown: null, wanted: false, offered() {}, arrived() {}, proven() {}, stumbled() {}, drop() {} };
 
-/** A key for `ServerSessions` of everything that a session must not cross. A digest: clients would otherwise have kilobytes kept by long lists of names. */
+/** Longer keys are kept as digests: clients would otherwise have kilobytes kept by long lists of names. */
+const keyCharactersMax = 512;
+
+/** A key for `ServerSessions` of everything that a session must not cross. */
 export function sessionKey(parts: readonly (string | number | boolean | null | undefined | readonly string[])[]): string {
-  return hash('sha256', JSON.stringify(parts), 'base64');
+  const text = JSON.stringify(parts);
+  return text.length <= keyCharactersMax ? text : hash('sha256', text, 'base64');
 }
 
 /** The sessions of one trust in force: gone with it on reload. Bounded by serverSessionsMax, serverTicketsMax and serverSessionBytesMax. */
@@ -75,8 +81,9 @@ export class ServerSessions {
     const { serverSessionsMax, serverSessionMs } = this.limits;
     if (serverSessionsMax === 0 || serverSessionMs === 0) return noResumption;
     const kept = this.#current(key);
-    const session = kept === null || kept.declined >= this.limits.serverDeclinesMax ? null : ((kept.singleUse ? kept.sessions.pop() : kept.sessions.at(-1)) ?? null);
-    return new Attempt(this, key, session === null ? null : kept, session);
+    const wanted = kept === null || kept.declined < this.limits.serverDeclinesMax;
+    const session = kept === null || !wanted ? null : ((kept.singleUse ? kept.sessions.pop() : kept.sessions.at(-1)) ?? null);
+    return new Attempt(this, key, session === null ? null : kept, session, wanted);
   }
 
   /** Forgets everything under a key. */
@@ -87,7 +94,7 @@ export class ServerSessions {
   /** Where the sessions of a server go that has just shown `shown`. */
   place(key: string, shown: ShownIdentity, singleUse: boolean): Kept {
     const known = this.#current(key);
-    const same = known !== null && known.singleUse === singleUse && known.shown.certificate.raw.equals(shown.certificate.raw);
+    const same = known !== null && known.singleUse === singleUse && known.shown.certificate.fingerprint256 === shown.certificate.fingerprint256;
     // A server that gives sessions and takes none is not asked again before its time.
     if (same && known.declined >= this.limits.serverDeclinesMax) return known;
     const lastMs = same ? known.lastMs : this.#lastMs(shown.certificate);
@@ -132,6 +139,7 @@ export class ServerSessions {
 
 class Attempt implements Resumption {
   readonly session: Buffer | null;
+  readonly wanted: boolean;
   readonly #sessions: ServerSessions;
   readonly #key: string;
   /** Where sessions go; null before the certificate was judged, and after `drop`. */
@@ -139,11 +147,12 @@ class Attempt implements Resumption {
   readonly #from: Kept | null;
   #waiting: Buffer[] | null = [];
 
-  constructor(sessions: ServerSessions, key: string, from: Kept | null, session: Buffer | null) {
+  constructor(sessions: ServerSessions, key: string, from: Kept | null, session: Buffer | null, wanted: boolean) {
     this.#sessions = sessions;
     this.#key = key;
     this.#from = from;
     this.session = session;
+    this.wanted = wanted;
   }
 
   get shown(): ShownIdentity | null {

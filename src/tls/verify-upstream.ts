@@ -43,6 +43,7 @@ export class UpstreamJudge {
   readonly #chaser: IssuerChaser;
   readonly #revocation: RevocationChecker;
   readonly #faultless = new Map<string, Faultless>();
+  readonly #demanding = new Map<string, boolean>();
 
   constructor(trust: UpstreamTrust, limits: Limits, clock: () => number) {
     const fetcher = new Fetcher({ limits, allowLocal: trust.allowLocal ?? false, ...(trust.way === undefined ? {} : { way: trust.way }) });
@@ -56,11 +57,25 @@ export class UpstreamJudge {
   }
 
   /** All problems in the order of `certificateProblems`. `mode` is a rule's, over the trust's. Never rejects. */
-  async problems(shown: ShownChain, name: AskedName, mode: RevocationMode = this.#mode): Promise<readonly CertificateProblem[]> {
+  problems(shown: ShownChain, name: AskedName, mode: RevocationMode = this.#mode): readonly CertificateProblem[] | Promise<readonly CertificateProblem[]> {
     const sent = sentChain(shown.certificate);
     // OpenSSL looks at the chain in every full handshake. What this file adds depends on nothing but these bytes and the name, dates excepted.
     const key = shown.chainError === null ? `${sent.map(({ fingerprint256 }) => fingerprint256).join()} ${name.host ?? ''} ${name.ip ?? ''}` : null;
-    if (key !== null && this.#isFaultless(key)) return await this.#withRevocation([], shown, sent, mode);
+    if (key === null || !this.#isFaultless(key)) return this.#judged(shown, sent, key, name, mode);
+    return mode === 'off' && !this.demandsStaple(shown.certificate) ? [] : this.#withRevocation([], shown, sent, mode);
+  }
+
+  /** Whether a certificate is shown with a stapled answer alone; remembered, since it is asked for in every handshake and hardly ever so. */
+  demandsStaple(certificate: X509Certificate): boolean {
+    const print = certificate.fingerprint256;
+    const known = this.#demanding.get(print);
+    if (known !== undefined) return known;
+    const demanded = demandsStaple(certificate);
+    bounded(this.#demanding, print, demanded, this.#limits.judgedMax);
+    return demanded;
+  }
+
+  async #judged(shown: ShownChain, sent: readonly X509Certificate[], key: string | null, name: AskedName, mode: RevocationMode): Promise<readonly CertificateProblem[]> {
     const options: JudgeOptions = { anchors: this.#anchors, own: this.#own, upstreamCertBytesMax: this.#limits.upstreamCertBytesMax };
     const found = judge({ leaf: shown.certificate }, shown.chainError, name, this.#clock(), options);
     if (key !== null && found.length === 0) this.#remember(key, shown.certificate);
@@ -80,9 +95,7 @@ export class UpstreamJudge {
   }
 
   #remember(key: string, leaf: X509Certificate): void {
-    const oldest = this.#faultless.keys().next();
-    if (this.#faultless.size >= this.#limits.judgedMax && oldest.done !== true) this.#faultless.delete(oldest.value);
-    if (this.#limits.judgedMax > 0) this.#faultless.set(key, { fromMs: leaf.validFromDate.getTime(), toMs: leaf.validToDate.getTime() });
+    bounded(this.#faultless, key, { fromMs: leaf.validFromDate.getTime(), toMs: leaf.validToDate.getTime() }, this.#limits.judgedMax);
   }
 
   /** When the first certificate between a leaf that nothing was wrong with and its root, both included, runs out. */
@@ -95,7 +108,7 @@ export class UpstreamJudge {
   }
 
   async #withRevocation(found: readonly CertificateProblem[], shown: ShownChain, chain: readonly X509Certificate[], mode: RevocationMode): Promise<readonly CertificateProblem[]> {
-    const demanded = demandsStaple(shown.certificate);
+    const demanded = this.demandsStaple(shown.certificate);
     if ((mode === 'off' && !demanded) || found.some((problem) => unproven.has(problem))) return found;
     // OpenSSL has just proven the chain; what is known of it needs no second proof.
     const settled = demanded ? null : this.#revocation.settled(shown.certificate);
@@ -115,6 +128,13 @@ export class UpstreamJudge {
   #takeStaple({ staple, certificate }: ShownChain, { path }: Path, root: X509Certificate): 'good' | 'revoked' | null {
     return staple === null ? null : (this.#revocation.takeStaple(staple, certificate, path[1] ?? root)?.state ?? null);
   }
+}
+
+/** Adds to a map; of more than `max` the oldest goes. */
+function bounded<T>(map: Map<string, T>, key: string, value: T, max: number): void {
+  const oldest = map.keys().next();
+  if (map.size >= max && oldest.done !== true) map.delete(oldest.value);
+  if (max > 0) map.set(key, value);
 }
 
 /** Whether a missing issuer may be what is wrong, and the topmost certificate that came says where its issuer is. */

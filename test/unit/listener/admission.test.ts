@@ -74,7 +74,7 @@ describe.each([[1, 2], [3, 2], [8, 4], [100, 2], [100, 4], [2_000, 3]])('%i sess
         const choice = random();
         if (choice < 0.5) {
           const worker = Math.floor(random() * count);
-          void workers[worker]?.admit('client').then((refusal) => {
+          void Promise.resolve(workers[worker]?.admit('client')).then((refusal) => {
             if (refusal !== null) return;
             held.push(worker);
             admitted += 1;

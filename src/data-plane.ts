@@ -197,11 +197,10 @@ function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admis
       clock: Date.now,
       certFor: (request) => parts.certificates.certFor(request),
       protocolChanged: (session) => table.protocolChanged(session),
-      async dial(flow) {
-        const socket = await dialer.dial(flow);
+      dial: (flow) => dialer.dial(flow).then((socket) => {
         noteDialled(flow.session, socket);
         return socket;
-      },
+      }),
       dialEarly: (session) => dialer.early(session),
       dropEarly: (session) => dialer.drop(session),
       noteRefusal(session, code) {

@@ -177,7 +177,7 @@ async function protocolRound(round: Round, deps: ConductDeps, found: Detection):
   named(session, deps, name);
   session.chain.push(name);
   if (found.row === null) session.note = noteOf(found, looked);
-  if (found.row === 'http') await noteRequestClaim(flow, deps);
+  if (found.row === 'http' && deps.matchName !== undefined) await noteRequestClaim(flow, deps);
   const stray = strayCode(found, round, deps);
   if (stray !== null && !round.tunnelOnError.has(stray)) throw new FlowError(stray, name);
   const verdict = deps.policy.protocol(session, name, flow.insideTls ? 'intercepted' : 'none');

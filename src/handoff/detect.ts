@@ -66,15 +66,27 @@ class Detecting {
     this.#reject = reject;
     this.#rows = detectedNames.filter((row) => isOn(row, options));
     this.#bytesMax = Math.max(options.limits.peekBytesMax, options.limits.helloBytesMax);
-    // Inside TLS the first bytes often came with the handshake's last: then there is nothing to listen for.
     this.#client = new Peek(client, this.#judge, this.#bytesMax, false);
     if (upstream !== null) this.#upstream = new Peek(upstream, this.#judge, this.#bytesMax, false);
   }
 
   start(): void {
-    const { limits, dialEarly, raceNow } = this.#options;
     this.#judge();
     if (this.#settled) return;
+    // Node 24 tells of a handshake's end before it hands on what came with the handshake's last bytes: most clients' first request.
+    if (this.#options.insideTls) setImmediate(this.#lookAgain);
+    else this.#wait();
+  }
+
+  readonly #lookAgain = (): void => {
+    this.#client.look();
+    this.#upstream?.look();
+    this.#judge();
+    if (!this.#settled) this.#wait();
+  };
+
+  #wait(): void {
+    const { limits, dialEarly, raceNow } = this.#options;
     this.#client.watch();
     this.#upstream?.watch();
     if (dialEarly !== null && !this.#spoken) {

@@ -57,10 +57,14 @@ export class Dialer {
    * A TCP connection to the session's destination, paused, with half-close and without Nagle. Rejects with DNS_FAILED, DIAL_REFUSED,
    * DIAL_TIMEOUT, DIAL_UNREACHABLE, DIAL_LOOP or UPSTREAM_PROXY_FAILED.
    */
-  async dial({ session }: Pick<Flow, 'session'>): Promise<Socket> {
+  dial({ session }: Pick<Flow, 'session'>): Promise<Socket> {
     const early = this.#early.get(session);
+    if (early === undefined) return this.#open(session);
     this.#early.delete(session);
-    if (early === undefined) return await this.#open(session);
+    return this.#taken(early, session);
+  }
+
+  async #taken(early: Promise<Socket>, session: Session): Promise<Socket> {
     const socket = await early;
     return (await hasGivenUp(socket)) ? await this.#open(session) : socket;
   }

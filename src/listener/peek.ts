@@ -19,14 +19,19 @@ export class Peek {
   #changed: () => void;
   #watching = false;
 
-  /** `watching` false: what has arrived may be enough; if not, `watch` is to be called in the same turn. */
+  /** `watching` false: what has arrived may be enough; if not, `watch` is to be called, after another `look` when time has passed. */
   constructor(stream: Duplex, changed: () => void, bytesMax = Number.POSITIVE_INFINITY, watching = true) {
     this.stream = stream;
     this.#bytesMax = bytesMax;
     this.#changed = changed;
     if (watching) this.watch();
-    if (stream.destroyed) this.error = stream.errored ?? new Error('destroyed');
-    else if (stream.readableEnded) this.ended = true;
+    this.look();
+  }
+
+  /** Takes what has arrived; `changed` is not called. */
+  look(): void {
+    if (this.stream.destroyed) this.error = this.stream.errored ?? new Error('destroyed');
+    else if (this.stream.readableEnded) this.ended = true;
     else this.#take();
   }
 

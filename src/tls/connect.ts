@@ -23,8 +23,6 @@ export interface UpstreamOptions {
   readonly alpn: readonly string[];
   readonly context: SecureContext;
   readonly limits: Limits;
-  /** What to offer the server for resumption, and where its sessions go. Absent: neither. */
-  readonly resumption?: Resumption;
   /** Takes the TLS secrets, as NSS key log lines. */
   readonly secrets?: ((line: Buffer) => void) | null;
 }
@@ -44,21 +42,23 @@ export interface UpstreamTls {
   readonly offersClientCert: boolean;
   /** The OCSP answer that came along, as it came; null without one. */
   readonly staple: Buffer | null;
+  /** Where the sessions go that the server gives. */
+  readonly resumption: Resumption;
 }
 
 /**
  * Shakes hands with the server on a connected TCP socket. Rejects with UPSTREAM_NOT_TLS, UPSTREAM_TLS_ALERT, UPSTREAM_TLS_TIMEOUT or
- * UPSTREAM_WANTS_CLIENT_CERT; the socket is destroyed then. Certificates are reported, not refused.
+ * UPSTREAM_WANTS_CLIENT_CERT; the socket is destroyed then. Certificates are reported, not refused. `resumption`: what to offer the server, and where its
+ * sessions go; absent: nothing and nowhere.
  */
-export async function connectTls(raw: Socket, options: UpstreamOptions): Promise<UpstreamTls> {
-  const resumption = options.resumption ?? noResumption;
+export async function connectTls(raw: Socket, options: UpstreamOptions, resumption: Resumption = noResumption): Promise<UpstreamTls> {
   const socket = connect({
     socket: raw,
     secureContext: options.context,
-    ...(options.servername === null ? {} : { servername: options.servername }),
-    ...(options.alpn.length === 0 ? {} : { ALPNProtocols: alpnWire(options.alpn) }),
+    servername: options.servername ?? undefined,
+    ALPNProtocols: options.alpn.length === 0 ? undefined : alpnWire(options.alpn),
     rejectUnauthorized: false,
-    ...(resumption.session === null ? {} : { session: resumption.session }),
+    session: resumption.session ?? undefined,
     requestOCSP: true,
     checkServerIdentity: anyName,
   });
@@ -82,13 +82,18 @@ export async function connectTls(raw: Socket, options: UpstreamOptions): Promise
     noMoreKeyListeners(socket);
     const shown = resumption.shown;
     // Only of a session that was proven then: what the server showed is judged again with what is known now.
-    if (shown !== null && socket.isSessionReused()) return { socket, ...agreed, ...shown, resumed: true, offersClientCert: asked, staple };
+    if (shown !== null && socket.isSessionReused()) return { socket, ...agreed, ...shown, resumed: true, offersClientCert: asked, staple, resumption };
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) throw new FlowError('UPSTREAM_CERT_INVALID', 'the server sent no certificate');
     const chainError = socket.authorizationError as unknown;
-    return { socket, ...agreed, certificate, resumed: false, chainError: chainError === null || chainError === undefined ? null : errorWord(chainError), offersClientCert: asked, staple };
+    return {
+      socket, ...agreed, certificate, resumed: false, chainError: chainError === null || chainError === undefined ? null : errorWord(chainError),
+      offersClientCert: asked, staple, resumption,
+    };
   } catch (caught) {
     socket.destroy();
+    // It asks who we are now: what it gave before would spare it the question.
+    if (caught instanceof FlowError && caught.code === 'UPSTREAM_WANTS_CLIENT_CERT') resumption.drop();
     throw caught;
   }
 }

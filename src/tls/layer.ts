@@ -2,7 +2,6 @@
 // failure before it can still become a tunnel. What policy decided comes in as facts; this file only carries it out.
 
 import { isIP } from 'node:net';
-import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { errorTable, FlowError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
@@ -13,11 +12,10 @@ import { acceptTls } from './accept.ts';
 import type { ClientHello } from './hello-body.ts';
 import { clientCertificateFor } from './client-certs.ts';
 import { connectTls, UpstreamContexts } from './connect.ts';
-import type { UpstreamOptions, UpstreamTls } from './connect.ts';
+import type { UpstreamTls } from './connect.ts';
 import { asksForStaple, commonVersion, leafKeyFor, offerClass, shownOf, unlimited } from './offer.ts';
 import type { ShownTls } from './offer.ts';
-import { noResumption, ServerSessions, sessionKey } from './server-sessions.ts';
-import type { Resumption } from './server-sessions.ts';
+import { ServerSessions, sessionKey } from './server-sessions.ts';
 import { aes128GcmSha256 } from './suites.ts';
 import { UpstreamJudge } from './verify-upstream.ts';
 import { problemCodes } from './verify.ts';
@@ -33,11 +31,6 @@ interface Trusted {
   readonly contexts: UpstreamContexts;
   readonly judge: UpstreamJudge;
   readonly sessions: ServerSessions;
-}
-
-/** The server's side of a layer, and what becomes of the sessions it gives. */
-interface Upstream extends UpstreamTls {
-  readonly resumption: Resumption;
 }
 
 const trusted = new WeakMap<UpstreamTrust, Trusted>();
@@ -67,7 +60,7 @@ export async function openTls(flow: Flow, deps: Deps, { hello, verdict }: TlsFac
   }
 }
 
-async function shakeUpstream(flow: Flow, deps: Deps, facts: TlsFacts): Promise<Upstream> {
+async function shakeUpstream(flow: Flow, deps: Deps, facts: TlsFacts): Promise<UpstreamTls> {
   const startedAt = performance.now();
   try {
     const upstream = await shaken(flow, deps, facts);
@@ -82,7 +75,7 @@ async function shakeUpstream(flow: Flow, deps: Deps, facts: TlsFacts): Promise<U
   }
 }
 
-async function shaken(flow: Flow, deps: Deps, { hello, verdict }: TlsFacts): Promise<Upstream> {
+async function shaken(flow: Flow, deps: Deps, { hello, verdict }: TlsFacts): Promise<UpstreamTls> {
   // Inside an outer layer (TLS in a CONNECT, TLS in TLS) the server is at the end of that layer.
   const raw = flow.upstream ?? (await deps.dial(flow));
   const { contexts, sessions } = trustOf(deps);
@@ -94,7 +87,7 @@ async function shaken(flow: Flow, deps: Deps, { hello, verdict }: TlsFacts): Pro
   if (flow.upstream !== null || shown !== null) {
     const connected = await connectTls(raw, options);
     // Where the gateway shows a certificate of its own, the server has what it asked for.
-    return { ...connected, offersClientCert: shown === null && connected.offersClientCert, resumption: noResumption };
+    return { ...connected, offersClientCert: shown === null && connected.offersClientCert };
   }
   // Where clients keep their addresses, no server sees one client's session come from another. The destination is told by its address, or
   // by its name where a proxy resolves it.
@@ -102,31 +95,21 @@ async function shaken(flow: Flow, deps: Deps, { hello, verdict }: TlsFacts): Pro
   const key = sessionKey([deps.clientSource === true ? client.ip : null, ip, host, port, hello.sni, hello.alpn, offer.key, quick, verdict.rule, verdict.revocation]);
   const resumption = sessions.begin(key);
   try {
-    return await resumable(raw, options, resumption);
+    return await connectTls(raw, options, resumption);
   } catch (caught) {
     // Nothing was said to the client yet: a server that stumbles over an old session is asked again without one.
     if (resumption.session === null) throw caught;
     resumption.stumbled();
     if (flow.client.destroyed || (caught instanceof FlowError && final.has(caught.code))) throw caught;
-    return await resumable(await deps.dial(flow), options, sessions.begin(key));
+    return await connectTls(await deps.dial(flow), options, sessions.begin(key));
   }
 }
 
 /** Failures that have nothing to do with an old session: only in a full handshake does a server ask who we are. */
 const final: ReadonlySet<ErrorCode> = new Set(['UPSTREAM_TLS_TIMEOUT', 'UPSTREAM_WANTS_CLIENT_CERT']);
 
-async function resumable(raw: Socket, options: UpstreamOptions, resumption: Resumption): Promise<Upstream> {
-  try {
-    return { ...await connectTls(raw, { ...options, resumption }), resumption };
-  } catch (caught) {
-    // It asks who we are now: what it gave before would spare it the question.
-    if (caught instanceof FlowError && caught.code === 'UPSTREAM_WANTS_CLIENT_CERT') resumption.drop();
-    throw caught;
-  }
-}
-
 /** A session is kept only of a server that nothing is wrong with, that did not ask who we are, and whose certificate may be shown without a staple. */
-function keepSessions({ resumption, resumed, certificate, chainError, offersClientCert, version }: Upstream, problems: readonly CertificateProblem[], judge: UpstreamJudge): void {
+function keepSessions({ resumption, resumed, certificate, chainError, offersClientCert, version }: UpstreamTls, problems: readonly CertificateProblem[], judge: UpstreamJudge): void {
   if (problems.length > 0 || offersClientCert || judge.demandsStaple(certificate)) resumption.drop();
   else resumption.proven(resumed ? null : { certificate, chainError }, version === 'TLSv1.3');
 }

@@ -62,7 +62,9 @@ export class UpstreamJudge {
     // OpenSSL looks at the chain in every full handshake. What this file adds depends on nothing but these bytes and the name, dates excepted.
     const key = shown.chainError === null ? `${sent.map(({ fingerprint256 }) => fingerprint256).join()} ${name.host ?? ''} ${name.ip ?? ''}` : null;
     if (key === null || !this.#isFaultless(key)) return this.#judged(shown, sent, key, name, mode);
-    return mode === 'off' && !this.demandsStaple(shown.certificate) ? [] : this.#withRevocation([], shown, sent, mode);
+    if (this.demandsStaple(shown.certificate)) return this.#withRevocation([], shown, sent, mode);
+    const settled = mode === 'off' ? 'good' : this.#revocation.settled(shown.certificate);
+    return settled === null ? this.#withRevocation([], shown, sent, mode) : withState([], settled, mode);
   }
 
   /** Whether a certificate is shown with a stapled answer alone; remembered, since it is asked for in every handshake and hardly ever so. */

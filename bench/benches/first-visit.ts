@@ -26,7 +26,7 @@ export const firstVisit: Bench = {
   contestants: [sallyport(), sslsplit(), squid(), mitmproxy(), mockttp].map((peer) => ({ peer })),
   async warmUp(site, effort, instance) {
     // A gateway has worked for weeks when somebody asks for something new.
-    await handshakes(site, origins.plain, effort.freshWarmUpHandshakes);
+    await handshakes(site, origins.plain, effort.warmUpHandshakes);
     await visits(site, effort, instance);
   },
   async measure(site, instance, effort) {

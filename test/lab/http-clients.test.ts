@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openBrowser } from '../support/browser.ts';
 import { describeResult } from '../support/program.ts';
+import type { RunResult } from '../support/program.ts';
 import { labPolicy } from './support/config.ts';
 import type { Host } from './support/host.ts';
 import { address } from './support/names.ts';
@@ -43,24 +44,37 @@ labFile('HTTP clients', async ({ lab, certificates }) => {
       expect(sessions.map(({ protocol, error }) => [protocol, error])).toEqual([['https', null], ['http', null]]);
     });
 
-    it.each(['HTTP/1.1', 'HTTP/2'])('git clones over %s, and pushes over HTTP/1.1', async (version) => {
+    it.each(['HTTP/1.1', 'HTTP/2'])('git clones and pushes over %s', async (version) => {
       const work = folder(`git-${version.replace('/', '-')}`);
       const git = (...args: string[]): Promise<string> => file.lab.client.mustRun(
-        ['git', '-c', `http.sslCAInfo=${at.gateway.caFile}`, '-c', `http.version=${version}`, '-c', 'http.postBuffer=65536', '-c', 'user.name=lab', '-c', 'user.email=lab@lab.test', ...args], { cwd: work, timeoutMs: 60_000 },
+        ['git', '-c', `http.sslCAInfo=${at.gateway.caFile}`, '-c', `http.version=${version}`, '-c', 'http.postBuffer=65536', ...author, ...args], { cwd: work, timeoutMs: 60_000 },
       );
-      const { sessions } = await at.gateway.during(() => git('clone', '-q', `https://${address('node').name}/git/lab.git`, 'lab'));
-      expect(sessions.map(({ protocol }) => protocol)).toEqual([version === 'HTTP/2' ? 'h2' : 'https']);
+      const { sessions } = await at.gateway.during(() => git('clone', '-q', repositoryUrl, 'lab'));
+      const protocol = version === 'HTTP/2' ? 'h2' : 'https';
+      expect(sessions.map((session) => session.protocol)).toEqual([protocol]);
       expect(createHash('sha256').update(readFileSync(join(work, 'lab', 'noise'))).digest('hex')).toBe(createHash('sha256').update(noise).digest('hex'));
-      // Over HTTP/2, pushes of git 2.39 (libcurl 7.88) straight to this server hung 3 times of 89; one through the gateway arrived spoilt, of unknown cause.
-      if (version === 'HTTP/2') return;
       // Above http.postBuffer, so that the pack goes in chunks of unknown length.
-      writeFileSync(join(work, 'lab', 'more'), createHash('shake256', { outputLength: 300_000 }).update(version).digest());
+      writeFileSync(join(work, 'lab', 'more'), createHash('shake256', { outputLength: pushedBytes }).update(version).digest());
       await git('-C', 'lab', 'add', 'more');
       await git('-C', 'lab', 'commit', '-q', '-m', 'More');
       const branch = version.replace('/', '-');
-      await git('-C', 'lab', 'push', '-q', 'origin', `HEAD:refs/heads/${branch}`);
-      const [theirs, ours] = [await git('ls-remote', `https://${address('node').name}/git/lab.git`, `refs/heads/${branch}`), await git('-C', 'lab', 'rev-parse', 'HEAD')];
-      expect(theirs.split('\t')[0]).toBe(ours.trim());
+      const pushed = await withRoomToSend(file.lab.client, () => at.gateway.during(() => git('-C', 'lab', 'push', '-q', 'origin', `HEAD:refs/heads/${branch}`)));
+      expect(pushed.sessions.map((session) => [session.protocol, session.error])).toEqual([[protocol, null]]);
+      expect(await branchOf(file.lab.server, branch)).toBe((await git('-C', 'lab', 'rev-parse', 'HEAD')).trim());
+    });
+
+    it(`${String(packs)} packs that nghttp pushes at once over HTTP/2 arrive whole`, { timeout: 120_000 }, async () => {
+      const work = folder('packs');
+      const pushes = await Promise.all(Array.from({ length: packs }, (_, index) => makePush(file.lab.client, work, index)));
+      const fields = ['Content-Type: application/x-git-receive-pack-request', 'Accept: application/x-git-receive-pack-result'].flatMap((field) => ['-H', field]);
+      const push = (body: string): Promise<RunResult> => file.lab.client.run(['nghttp', '--no-content-length', ...fields, '-d', body, `${repositoryUrl}/git-receive-pack`], { timeoutMs: 60_000 });
+      const { result, sessions } = await at.gateway.during(() => Promise.all(pushes.map(({ body }) => push(body))), { count: packs, waitMs: 20_000 });
+      for (const [index, { branch, commit }] of pushes.entries()) {
+        expect(result[index]?.stdout).toMatch(new RegExp(`unpack ok\n[^]*ok refs/heads/${branch}\n`));
+        expect(await branchOf(file.lab.server, branch)).toBe(commit);
+      }
+      expect(sessions.map(({ protocol, error }) => [protocol, error])).toEqual(pushes.map(() => ['h2', null]));
+      await file.lab.server.mustRun(['git', '-C', join(file.lab.server.folder, 'git', 'lab.git'), 'fsck', '--full', '--strict'], { timeoutMs: 60_000 });
     });
 
     it('apt updates and downloads from a repository', async () => {
@@ -186,6 +200,11 @@ labFile('HTTP clients', async ({ lab, certificates }) => {
 });
 
 const noise = createHash('shake256', { outputLength: 2_000_000 }).update('lab git').digest();
+const repositoryUrl = `https://${address('node').name}/git/lab.git`;
+const author = ['-c', 'user.name=lab', '-c', 'user.email=lab@lab.test', '-c', 'init.defaultBranch=main'] as const;
+const pushedBytes = 300_000;
+const packs = 6;
+const packBytes = 3_000_000;
 const leafSource = 'export const leaf = 1;\n';
 
 /** A bare repository that may be pushed to, with one large file. */
@@ -193,12 +212,53 @@ async function makeGitRepository(host: Host, folder: string): Promise<void> {
   const work = join(folder, 'work');
   mkdirSync(work, { recursive: true });
   writeFileSync(join(work, 'noise'), noise);
-  const git = (...args: string[]): Promise<string> => host.mustRun(['git', '-c', 'user.name=lab', '-c', 'user.email=lab@lab.test', '-c', 'init.defaultBranch=main', ...args], { cwd: work });
+  const git = (...args: string[]): Promise<string> => host.mustRun(['git', ...author, ...args], { cwd: work });
   await git('init', '-q');
   await git('add', '.');
   await git('commit', '-q', '-m', 'First');
   await git('clone', '-q', '--bare', work, join(folder, 'lab.git'));
   await git('-C', join(folder, 'lab.git'), 'config', 'http.receivepack', 'true');
+}
+
+/**
+ * Work while the sockets of a host take more than `pushedBytes` at once. Where a socket takes no more just then, libcurl 7.88 puts a piece of a body that
+ * it sends over HTTP/2 there twice, or hangs, or gives up: what its http2.c has framed it reports as not sent. 11 of 160 pushes of 3 MB by git 2.39 straight to such a
+ * server, without a gateway, came with one piece repeated, and were right without it; none of 100 with libcurl 8.14, none of 60 with room for all of it.
+ */
+async function withRoomToSend<T>(host: Host, work: () => Promise<T>): Promise<T> {
+  const setting = 'net.ipv4.tcp_wmem';
+  const before = (await host.mustRun(['sysctl', '-n', setting])).trim();
+  await host.mustRun(['sysctl', '-qw', `${setting}=4096 ${String(16 * pushedBytes)} ${String(16 * pushedBytes)}`]);
+  try {
+    return await work();
+  } finally {
+    await host.mustRun(['sysctl', '-qw', `${setting}=${before}`]);
+  }
+}
+
+/** What git-receive-pack is sent (gitprotocol-http) to make a branch of one commit, in a file. */
+async function makePush(host: Host, folder: string, index: number): Promise<{ branch: string; commit: string; body: string }> {
+  const work = join(folder, String(index));
+  const branch = `pack-${String(index)}`;
+  mkdirSync(work);
+  writeFileSync(join(work, 'noise'), createHash('shake256', { outputLength: packBytes }).update(branch).digest());
+  const git = (...args: string[]): Promise<string> => host.mustRun(['git', ...author, ...args], { cwd: work });
+  await git('init', '-q');
+  await git('add', 'noise');
+  await git('commit', '-q', '-m', branch);
+  const commit = (await git('rev-parse', 'HEAD')).trim();
+  const pack = await host.mustRun(['git', 'pack-objects', '-q', '--revs', join(folder, branch)], { cwd: work, input: `${commit}\n` });
+  const command = `${'0'.repeat(commit.length)} ${commit} refs/heads/${branch}\0report-status`;
+  const body = join(folder, `${branch}.body`);
+  writeFileSync(body, Buffer.concat([
+    Buffer.from(`${(command.length + 4).toString(16).padStart(4, '0')}${command}0000`), readFileSync(join(folder, `${branch}-${pack.trim()}.pack`)),
+  ]));
+  return { branch, commit, body };
+}
+
+/** What a branch of the server's repository is at. */
+async function branchOf(host: Host, branch: string): Promise<string> {
+  return (await host.mustRun(['git', '-C', join(host.folder, 'git', 'lab.git'), 'rev-parse', `refs/heads/${branch}`])).trim();
 }
 
 function makeAptRepository(folder: string): void {

@@ -95,7 +95,8 @@ function serveGit(request: Http2ServerRequest, response: Http2ServerResponse, re
     },
     stdio: ['pipe', 'pipe', 'inherit'],
   });
-  backend.stdin.on('error', () => { /* It had enough. */ });
+  // It had enough: the rest of the body has nowhere to go.
+  backend.stdin.on('error', () => request.resume());
   request.pipe(backend.stdin);
   let head: Buffer | null = Buffer.alloc(0);
   backend.stdout.on('data', (chunk: Buffer) => {

@@ -201,7 +201,7 @@ class Bridge {
     // Answered in full and heard in full: what the server has no room for yet is still on its way to it.
     const whole = code === constants.NGHTTP2_NO_ERROR && !this.#closedHere && upstream?.writableEnded === true && upstream.readableEnded;
     if (upstream !== null && !upstream.closed && !whole) upstream.close(code === constants.NGHTTP2_NO_ERROR ? constants.NGHTTP2_CANCEL : code);
-    const resetByClient = code !== constants.NGHTTP2_NO_ERROR && !this.#closedHere;
+    const resetByClient = !this.#closedHere && (code !== constants.NGHTTP2_NO_ERROR || !this.#answered);
     this.#onEnd({ status: this.#status, resetByClient, fromClientBytes: this.#fromClientBytes, toClientBytes: this.#toClientBytes });
   };
 
@@ -222,6 +222,7 @@ class Bridge {
     }
     const lost = this.#session.destroyed && !client.headersSent && code !== constants.NGHTTP2_REFUSED_STREAM;
     if (lost) {
+      this.#closedHere = true;
       const { status, bytes } = refuseStream(client, this.#request.headers, { code: 'RESET_BY_UPSTREAM', detail: null, rule: null, status: null });
       this.#status = status;
       this.#toClientBytes += bytes;

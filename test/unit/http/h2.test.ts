@@ -413,7 +413,7 @@ describe('policy', () => {
 });
 
 describe('floods', () => {
-  test('rapid reset ends with HTTP2_FLOOD', async () => {
+  test.each(['NGHTTP2_CANCEL', 'NGHTTP2_NO_ERROR'] as const)('rapid reset ends with HTTP2_FLOOD (%s)', async (code) => {
     const { port } = await originOf(() => {});
     const gateway = await gatewayTo(port, { limits: { http2ResetsPerSecondMax: 20 } });
     const session = clientOf(gateway.port);
@@ -421,9 +421,26 @@ describe('floods', () => {
       const stream = session.request({});
       stream.on('error', () => {});
       await new Promise((resolve) => setImmediate(resolve));
-      stream.close(http2.constants.NGHTTP2_CANCEL);
+      stream.close(http2.constants[code]);
     }
     expect(await gateway.ended()).toMatchObject({ code: 'HTTP2_FLOOD' });
+  });
+
+  test('answered requests are no resets, however they were answered', async () => {
+    const { port } = await originOf((stream, headers) => {
+      if (headers[':path'] === '/head') stream.respond({ ':status': 204 }, { endStream: true });
+      else {
+        stream.respond();
+        stream.end('body');
+      }
+    });
+    const gateway = await gatewayTo(port, { limits: { http2ResetsPerSecondMax: 1 } });
+    const session = clientOf(gateway.port);
+    for (let index = 0; index < 10; index += 1) {
+      expect(await ask(session, { ':path': index % 2 === 0 ? '/head' : '/' })).toMatchObject({ status: index % 2 === 0 ? 204 : 200, rst: 0 });
+    }
+    session.close();
+    expect(await gateway.ended()).toBe('done');
   });
 
   test('a stream of SETTINGS ends with HTTP2_FLOOD', async () => {

@@ -11,7 +11,7 @@ const commands: Readonly<Record<string, { readonly about: string; run(args: stri
   ca: { about: 'the issuer: ca show|export [--der]|import --cert F --key F|new|revoke SERIAL|HOST', run: async (args) => (await import('./commands/with-config.ts')).runCa(args) },
   net: { about: 'nftables rules: net show|apply|remove -c FILE', run: async (args) => (await import('./commands/with-config.ts')).runNet(args) },
   doctor: { about: 'check everything the gateway needs: doctor -c FILE', run: async (args) => (await import('./commands/with-config.ts')).runDoctor(args) },
-  test: { about: 'everything CI runs: test [unit|conformance|fuzz|lab]', run: async (args) => (await import('./commands/test.ts')).run(args) },
+  test: { about: 'everything CI runs, or parts of it: test [setup|static|unit|conformance|fuzz|bench|lab|soak ...] [--only TEXT]', run: async (args) => (await import('./commands/test.ts')).run(args) },
   bench: { about: 'benchmarks side by side with installed peers: bench [NAME]', run: async (args) => (await import('../bench/main.ts')).run(args) },
 };
 

@@ -10,9 +10,12 @@ import { labConfig } from './support/config.ts';
 import { curlWith, gatewayAt, loginServices, openServices, user } from './support/explicit.ts';
 import { address } from './support/names.ts';
 import { greeting, makeBigFile, startNginx, uploadedFile } from './support/peers/nginx.ts';
+import { startCoturn } from './support/peers/coturn.ts';
 import { startSmallServers } from './support/peers/small.ts';
 import { gatewayFor, labFile } from './support/suite.ts';
 
+/** A TURN Allocate request without credentials: REQUESTED-TRANSPORT is UDP (RFC 8656 section 18.7). */
+const allocate = Buffer.from('000300082112a4420102030405060708090a0b0c0019000411000000', 'hex');
 const bigBytes = 64 * 1024 * 1024;
 let bigHash = '';
 
@@ -20,6 +23,7 @@ labFile('explicit proxy', async ({ lab, certificates }) => {
   bigHash = makeBigFile(lab.server, bigBytes);
   await startNginx(lab.server, certificates);
   await startSmallServers(lab.server, certificates.server);
+  await startCoturn(lab.server, certificates.server);
 }, (file) => {
   const plain = `http://${address('plain').name}`;
   const https = `https://${address('https').name}`;
@@ -123,7 +127,7 @@ labFile('explicit proxy', async ({ lab, certificates }) => {
         policy: {
           // The reference's policy that denies unknown protocols.
           protocol: [
-            { name: 'unknown inside', when: { tls: 'intercepted', not: { protocol: ['https', 'sips', 'ms-turn'] } }, then: 'deny' },
+            { name: 'unknown inside', when: { tls: 'intercepted', not: { protocol: ['https', 'sips', 'ms-turn', 'turns'] } }, then: 'deny' },
             { name: 'undetected', when: { tls: 'none', protocol: ['undetected'] }, then: 'deny' },
           ],
         },
@@ -161,6 +165,21 @@ labFile('explicit proxy', async ({ lab, certificates }) => {
       expect(result).toContain(request);
       expect(result).not.toContain('HTTP/');
       expect(sessions).toMatchObject([{ protocol: 'sips', chain: ['http-explicit', 'tls', 'sips'], action: 'intercept', user: user.name }]);
+    });
+
+    it('TURN inside CONNECT is its user\'s, and hears its server\'s challenge and none of HTTP', async () => {
+      const { name } = address('turns');
+      const { result, sessions } = await at.gateway.during(async () => {
+        const through = ['-proxy', gatewayAt(3129), '-proxy_user', user.name, '-proxy_pass', `pass:${user.password}`];
+        const client = await file.lab.client.spawn('turn', ['openssl', 's_client', '-quiet', '-verify_return_error', '-CAfile', at.gateway.caFile, '-servername', name, '-connect', `${name}:443`, ...through], { input: true });
+        client.write(allocate);
+        await client.waitForOutput(/Unauthorized/, 20_000);
+        await client.stop();
+        return client.output();
+      }, { waitMs: 20_000 });
+      expect(result).toContain('lab.test');
+      expect(result).not.toContain('HTTP/');
+      expect(sessions).toMatchObject([{ protocol: 'turns', chain: ['http-explicit', 'tls', 'turns'], action: 'intercept', user: user.name, details: { turn: { allocations: [{ result: 'challenged', errorCode: 401 }] } } }]);
     });
 
     it('without the right password there is a challenge and nothing else', async () => {

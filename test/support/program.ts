@@ -142,8 +142,8 @@ export class Program {
   }
 
   /** Writes to its standard input (programs started with `input: true` only). */
-  write(text: string): void {
-    this.#child.stdin?.write(text);
+  write(input: string | Buffer): void {
+    this.#child.stdin?.write(input);
   }
 
   /** SIGTERM to the program, SIGKILL to its group when it outlives the grace or leaves children. */

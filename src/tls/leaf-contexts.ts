@@ -1,4 +1,4 @@
-// Secure contexts that answer clients: one for each leaf and class of answer, kept as long as the leaf. One more of each class waits without a
+// Secure contexts that answer clients: one for each leaf and class of answer, the ones used last kept. One more of each class waits without a
 // certificate, made when nobody waited for it, so that a name never met before costs its client less. No byte is read or sent here.
 
 import { createSecureContext } from 'node:tls';
@@ -21,20 +21,49 @@ interface Spare {
   readonly context: SecureContext;
 }
 
-/** Contexts live as long as the leaf does in the certificate cache, which bounds them (identitiesMax). */
-const made = new WeakMap<Leaf, Map<string, SecureContext>>();
+/** A context with its place among those of its leaf. */
+interface Made {
+  readonly context: SecureContext;
+  readonly key: string;
+  readonly of: Map<string, Made>;
+}
+
+const made = new WeakMap<Leaf, Map<string, Made>>();
+/** All of them, the one used last at the end; bounded by leafContextsMax. A leaf is small beside its context, and many more are held. */
+const byUse = new Set<Made>();
 const spares = new Map<string, Spare>();
 
-/** The context for a leaf; made on first use. */
+/** The context for a leaf; made on first use, and again after it was dropped: its ticket keys are the leaf's, so that clients resume all the same. */
 export function leafContext(leaf: Leaf, answers: AnswerClass, limits: Limits): SecureContext {
-  const contexts = made.get(leaf) ?? new Map<string, SecureContext>();
-  made.set(leaf, contexts);
   const key = `${answers.minVersion} ${answers.maxVersion} ${String(answers.strongest)}`;
-  const known = contexts.get(key);
-  if (known !== undefined) return known;
+  const of = made.get(leaf) ?? new Map<string, Made>();
+  made.set(leaf, of);
+  const known = of.get(key);
+  if (known !== undefined) {
+    byUse.delete(known);
+    byUse.add(known);
+    return known.context;
+  }
   const context = fromSpare(`${key} ${leaf.key} ${String(limits.ticketLifetimeMs)}`, leaf, answers, limits) ?? whole(leaf, answers, limits);
-  contexts.set(key, context);
+  const one = { context, key, of };
+  of.set(key, one);
+  byUse.add(one);
+  for (const oldest of byUse) {
+    if (byUse.size <= limits.leafContextsMax) break;
+    byUse.delete(oldest);
+    oldest.of.delete(oldest.key);
+    release(oldest.context);
+  }
   return context;
+}
+
+/**
+ * V8 sees nothing of the 27 KiB behind a context and would collect it late: OpenSSL's part goes now, or with the last connection that uses it.
+ * Whoever asked for it has made a connection of it in the same turn.
+ */
+function release(context: SecureContext): void {
+  const native: unknown = context.context;
+  if (typeof native === 'object' && native !== null && 'close' in native && typeof native.close === 'function') native.close();
 }
 
 /** How many wait, for tests. */

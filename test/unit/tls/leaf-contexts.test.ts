@@ -34,10 +34,32 @@ async function shown(context: SecureContext, servername: string, session: Buffer
   return seen;
 }
 
-test('a leaf has one context for each class of answer, the same as long as it lives', () => {
+test('a leaf has one context for each class of answer, the same each time', () => {
   const leaf = leafOf('one.test');
   expect(leafContext(leaf, modern, limits)).toBe(leafContext(leaf, modern, limits));
   expect(leafContext(leaf, { ...modern, maxVersion: 'TLSv1.2' }, limits)).not.toBe(leafContext(leaf, modern, limits));
+});
+
+test('beyond leafContextsMax the one unused for longest is made anew, with the ticket keys it had', async () => {
+  const two = limitsWith({ leafContextsMax: 2 });
+  const [kept, dropped, third] = [leafOf('kept.test'), leafOf('dropped.test'), leafOf('third.test')];
+  const contexts = [leafContext(kept, modern, two), leafContext(dropped, modern, two)] as const;
+  const { session } = await shown(contexts[1], 'dropped.test');
+  const pair = await socketPair();
+  const open = new TLSSocket(pair.far, { isServer: true, secureContext: contexts[1] });
+  expect(leafContext(kept, modern, two)).toBe(contexts[0]);
+  leafContext(third, modern, two);
+  // A connection that has it lives on.
+  const client = connect({ socket: pair.near, servername: 'dropped.test', ca: root.certPem });
+  await once(client, 'secureConnect');
+  expect(client.getPeerX509Certificate()?.subjectAltName).toBe('DNS:dropped.test');
+  pair.destroy();
+  open.destroy();
+  expect(leafContext(kept, modern, two)).toBe(contexts[0]);
+  const again = leafContext(dropped, modern, two);
+  expect(again).not.toBe(contexts[1]);
+  expect(await shown(again, 'dropped.test', session ?? null)).toMatchObject({ resumed: true });
+  expect(leafContext(kept, modern, two)).toBe(contexts[0]);
 });
 
 test('a spare waits after the first leaf and serves the next of the same key, with that leaf\'s certificate and its ticket keys alone', async () => {

@@ -145,7 +145,8 @@ class Bridge {
       this.#closeClient(constants.NGHTTP2_INTERNAL_ERROR);
       return;
     }
-    if (endStream) {
+    // Node ends an answer that can have no body with its head, even where the server ends it with a frame of its own.
+    if (endStream || client.writableEnded) {
       this.#answered = true;
       upstream.resume();
       return;

@@ -39,6 +39,30 @@ async function gatewayTo(originPort: number | null, options: Partial<GatewayOpti
   return gateway;
 }
 
+/** Answers each request with a head and an empty frame that ends it, where Node's own servers would end it with the head. */
+async function framewiseOrigin(status: number): Promise<number> {
+  /** Of HPACK's static table. */
+  const indexed: Record<number, number> = { 200: 0x88, 204: 0x89, 304: 0x8b };
+  const frame = (type: number, flags: number, id: number, payload: readonly number[] = []): Buffer => Buffer.from([0, 0, payload.length, type, flags, 0, 0, id >> 8, id & 255, ...payload]);
+  const server = net.createServer((socket) => {
+    let bytes = Buffer.alloc(0);
+    let at = 24;
+    socket.on('error', () => {});
+    socket.write(frame(4, 0, 0));
+    socket.on('data', (chunk: Buffer) => {
+      bytes = Buffer.concat([bytes, chunk]);
+      for (let end = 0; bytes.length >= at + 9 && bytes.length >= (end = at + 9 + bytes.readUIntBE(at, 3)); at = end) {
+        const [type, flags, id] = [bytes[at + 3], bytes[at + 4] ?? 0, bytes.readUInt32BE(at + 5)];
+        if (type === 4 && (flags & 1) === 0) socket.write(frame(4, 1, 0));
+        if (type === 1) socket.write(Buffer.concat([frame(1, 4, id, [indexed[status] ?? 0x88]), frame(0, 1, id)]));
+      }
+    });
+    closers.push(() => socket.destroy());
+  });
+  closers.push(() => server.close());
+  return await listen(server);
+}
+
 function clientOf(port: number, settings: http2.Settings = {}): ClientHttp2Session {
   const socket = net.connect({ port, host: '127.0.0.1' });
   const session = http2.connect('http://site.example', { createConnection: () => socket, settings });
@@ -439,6 +463,15 @@ describe('floods', () => {
     for (let index = 0; index < 10; index += 1) {
       expect(await ask(session, { ':path': index % 2 === 0 ? '/head' : '/' })).toMatchObject({ status: index % 2 === 0 ? 204 : 200, rst: 0 });
     }
+    session.close();
+    expect(await gateway.ended()).toBe('done');
+  });
+
+  test.each([['GET', 204], ['GET', 304], ['HEAD', 200]])('an answer to %s with %i that its server ends with an empty frame is no reset either', async (method, status) => {
+    const port = await framewiseOrigin(status);
+    const gateway = await gatewayTo(port, { limits: { http2ResetsPerSecondMax: 1 } });
+    const session = clientOf(gateway.port);
+    for (let index = 0; index < 10; index += 1) expect(await ask(session, { ':method': method })).toMatchObject({ status, rst: 0 });
     session.close();
     expect(await gateway.ended()).toBe('done');
   });

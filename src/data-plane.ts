@@ -178,7 +178,9 @@ interface Shared {
 }
 
 function serviceOf(service: ServiceConfig, parts: DataPlaneParts, { table, admission, dialer, recorder, requestLog }: Shared): Service {
-  const limits: Limits = { ...parts.config.limits, ...service.limits };
+  const { leafContextsMax, spareContextsMax } = parts.config.limits;
+  // Contexts are the process's, whichever service's clients they answer.
+  const limits: Limits = { ...parts.config.limits, ...service.limits, leafContextsMax, spareContextsMax };
   const { meter } = parts.registry;
   const learns = parts.config.learned.enabled;
   return {

@@ -71,9 +71,9 @@ export const limitTable = {
   ticketLifetimeMs: ms(2 * hour, 0, 7 * day, 'How long a client may resume.'),
 
   // Certificates
-  identitiesMax: count(10_000, 1, 1_000_000, 'Emulated certificates held, without their TLS contexts.'),
-  leafContextsMax: count(2_000, 1, 1_000_000, 'TLS contexts of emulated certificates, the ones used last kept; about 27 KiB each. A name whose context was dropped costs 0.2 ms more the next time.'),
-  spareContextsMax: count(8, 0, 100, 'TLS contexts that wait for the next emulated certificate, one for each range of versions and class of suites; about 30 KiB each. 0: each is made while its client waits.'),
+  identitiesMax: count(10_000, 1, 1_000_000, 'Emulated certificates held, without their TLS contexts; a few KiB each.'),
+  leafContextsMax: count(2_000, 1, 1_000_000, 'TLS contexts of emulated certificates in each process (not of a service), the ones used last kept; about 27 KiB each. A name whose context was dropped costs 0.2 ms more the next time.'),
+  spareContextsMax: count(8, 0, 100, 'TLS contexts that wait for the next emulated certificate in each process (not of a service), one for each range of versions and class of suites; about 30 KiB each. 0: each is made while its client waits.'),
   judgedMax: count(10_000, 0, 1_000_000, 'Server certificates found faultless that are remembered with the name asked for; about 0.3 KiB each. Dates and revocation are looked at each time.'),
   mintQueueMax: count(1_000, 1, 100_000, 'Certificates waiting to be made; beyond it flows fail with MINT_QUEUE_FULL.'),
   mirroredSanBytesMax: bytes(16 * kiB, 1 * kiB, 1 * miB, 'Subject alternative names copied from a server; above it the leaf carries only the name asked for.'),

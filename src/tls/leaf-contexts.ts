@@ -21,33 +21,44 @@ interface Spare {
   readonly context: SecureContext;
 }
 
-/** A context with its place among those of its leaf. */
+/** A context with its place among those of its leaf, and when it moved to the end, counted in contexts made. */
 interface Made {
   readonly context: SecureContext;
   readonly key: string;
   readonly of: Map<string, Made>;
+  movedAt: number;
 }
 
 const made = new WeakMap<Leaf, Map<string, Made>>();
-/** All of them, the one used last at the end; bounded by leafContextsMax. A leaf is small beside its context, and many more are held. */
+/**
+ * All of them, those used last at the end; bounded by leafContextsMax. A leaf is small beside its context, and many more are held. What is used
+ * moves once in a while, as in certs/cache.ts and for its reason: moving a busy one at each use makes V8's set slow.
+ */
 const byUse = new Set<Made>();
+let madeCount = 0;
 const spares = new Map<string, Spare>();
 
 /** The context for a leaf; made on first use, and again after it was dropped: its ticket keys are the leaf's, so that clients resume all the same. */
 export function leafContext(leaf: Leaf, answers: AnswerClass, limits: Limits): SecureContext {
-  const key = `${answers.minVersion} ${answers.maxVersion} ${String(answers.strongest)}`;
+  const key = `${answers.minVersion} ${answers.maxVersion} ${String(answers.strongest)} ${String(limits.ticketLifetimeMs)}`;
   const of = made.get(leaf) ?? new Map<string, Made>();
   made.set(leaf, of);
   const known = of.get(key);
   if (known !== undefined) {
-    byUse.delete(known);
-    byUse.add(known);
+    if (madeCount - known.movedAt >= Math.floor(limits.leafContextsMax / 8)) {
+      byUse.delete(known);
+      known.movedAt = madeCount;
+      byUse.add(known);
+    }
     return known.context;
   }
-  const context = fromSpare(`${key} ${leaf.key} ${String(limits.ticketLifetimeMs)}`, leaf, answers, limits) ?? whole(leaf, answers, limits);
-  const one = { context, key, of };
+  const spareName = `${key} ${leaf.key}`;
+  const context = fromSpare(spareName, leaf) ?? whole(leaf, answers, limits);
+  madeCount += 1;
+  const one = { context, key, of, movedAt: madeCount };
   of.set(key, one);
   byUse.add(one);
+  makeSpareLater(spareName, leaf, answers, limits);
   for (const oldest of byUse) {
     if (byUse.size <= limits.leafContextsMax) break;
     byUse.delete(oldest);
@@ -79,13 +90,23 @@ function common({ key, keyPem }: Leaf, { minVersion, maxVersion, strongest }: An
   return { key: keyPem, minVersion, maxVersion, sessionTimeout: Math.round(limits.ticketLifetimeMs / 1000), ...suitesToAccept(minVersion, strongest, key) };
 }
 
-/** Takes the spare of a class where its key is the leaf's, and has the next one made once this turn's work is done. */
-function fromSpare(name: string, leaf: Leaf, answers: AnswerClass, limits: Limits): SecureContext | null {
+/** Has a spare of a class made once this turn's work is done, unless one waits by then; the class that got one longest ago makes room. */
+function makeSpareLater(name: string, leaf: Leaf, answers: AnswerClass, limits: Limits): void {
+  setImmediate(() => {
+    if (limits.spareContextsMax === 0 || spares.get(name)?.keyPem === leaf.keyPem) return;
+    spares.delete(name);
+    spares.set(name, { keyPem: leaf.keyPem, context: createSecureContext(common(leaf, answers, limits)) });
+    for (const oldest of spares.keys()) {
+      if (spares.size <= limits.spareContextsMax) break;
+      spares.delete(oldest);
+    }
+  });
+}
+
+/** Takes the spare of a class where its key is the leaf's. */
+function fromSpare(name: string, leaf: Leaf): SecureContext | null {
   const spare = spares.get(name);
   spares.delete(name);
-  setImmediate(() => {
-    if (spares.size < limits.spareContextsMax) spares.set(name, { keyPem: leaf.keyPem, context: createSecureContext(common(leaf, answers, limits)) });
-  });
   if (spare === undefined || spare.keyPem !== leaf.keyPem) return null;
   const native: unknown = spare.context.context;
   if (!isCompletable(native)) return null;

@@ -87,6 +87,25 @@ test('a leaf of another key is not served by a spare, whatever waits', async () 
   expect(await shown(context, 'renewed.test')).toMatchObject({ names: 'DNS:renewed.test' });
 });
 
+test('a burst of new names makes one spare, and a class not met before takes the place of the oldest', async () => {
+  const one = limitsWith({ spareContextsMax: 1 });
+  await turn();
+  for (let index = 0; index < 20; index += 1) leafContext(leafOf(`burst-${String(index)}.test`), modern, one);
+  await turn();
+  expect(spareContexts()).toBe(1);
+  leafContext(leafOf('rare.test'), { ...modern, maxVersion: 'TLSv1.2' }, one);
+  await turn();
+  expect(spareContexts()).toBe(1);
+  leafContext(leafOf('rare-too.test'), { ...modern, maxVersion: 'TLSv1.2' }, one);
+  expect(spareContexts()).toBe(0);
+  await turn();
+});
+
+test('tickets that live shorter, after a reload, are of another context', () => {
+  const leaf = leafOf('tickets.test');
+  expect(leafContext(leaf, modern, limitsWith({ ticketLifetimeMs: 60_000 }))).not.toBe(leafContext(leaf, modern, limits));
+});
+
 test('no more wait than spareContextsMax', async () => {
   const none = limitsWith({ spareContextsMax: 0 });
   leafContext(leafOf('a.test'), { ...modern, strongest: 2 }, none);

@@ -41,6 +41,8 @@ export interface Issuer {
   readonly keyId: Buffer;
   readonly keyIdHex: string;
   readonly keyType: LeafKeyType;
+  /** EC, or RSA of up to 2,048 bits: a signature takes no longer than the way to the thread pool and back. */
+  readonly signsQuickly: boolean;
   readonly notBefore: number;
   readonly notAfter: number;
   readonly signsCrls: boolean;
@@ -171,6 +173,7 @@ function issuerOf(options: AuthorityOptions, key: KeyObject, chain: readonly Buf
   return {
     name: options.name, certificate: new X509Certificate(certDer), certDer, chainPem: sent.map((bytes) => pem('CERTIFICATE', bytes)).join(''),
     subject: parts.subject, publicKeyInfo: parts.publicKeyInfo, keyId: judgement.keyId, keyIdHex: judgement.keyId.toString('hex'), keyType,
+    signsQuickly: keyType === 'ec' || (key.asymmetricKeyDetails?.modulusLength ?? Infinity) <= rsaBits,
     notBefore: parts.notBefore, notAfter: parts.notAfter, signsCrls: judgement.signsCrls, isRoot: judgement.isRoot, algorithm: algorithms[keyType],
     warnings: warningsOf(judgement),
     sign: (toBeSigned) => sign('sha256', toBeSigned, key),

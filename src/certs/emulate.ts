@@ -70,9 +70,9 @@ export function draftLeaf(request: LeafRequest, context: EmulateContext): LeafDr
   return { serial, toBeSigned, notBefore, notAfter, forHostOnly, hostNames: hostNamesIn(alternatives) };
 }
 
-/** The leaf itself, signed in the thread pool where that is worth it: `alone` says that no other is being made, and the way there and back is dearer then. */
+/** The leaf itself, signed in the thread pool where that is worth it; `alone`: no other is being made, so that a quick signature holds nobody up. */
 export async function signLeaf(draft: LeafDraft, issuer: Issuer, alone = false): Promise<Buffer> {
-  const signature = alone || issuer.keyType === 'ec' ? issuer.sign(draft.toBeSigned) : await issuer.signLater(draft.toBeSigned);
+  const signature = issuer.keyType === 'ec' || (alone && issuer.signsQuickly) ? issuer.sign(draft.toBeSigned) : await issuer.signLater(draft.toBeSigned);
   return signed(draft.toBeSigned, issuer.algorithm, signature);
 }
 

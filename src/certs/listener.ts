@@ -1,6 +1,5 @@
-// The plain HTTP listener for CRL, OCSP, the CA certificate and the proxy auto-configuration file: no policy, no authentication, bounded requests, quick answers (a client's
-// TLS handshake is waiting for them). All but the last is
-// what the revocation endpoints answer.
+// The plain HTTP listener for CRL, OCSP, the CA certificate and the proxy auto-configuration file: no policy, no authentication, bounded
+// requests, quick answers (a client's TLS handshake is waiting for them). All but the last is what the revocation endpoints answer.
 
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
@@ -72,7 +71,7 @@ function handle(request: IncomingMessage, response: ServerResponse, { revocation
   request.on('end', () => {
     if (response.headersSent) return;
     const path = pathOf(request.url ?? '/');
-    if (proxyPac !== undefined && path === '/proxy.pac' && request.method === 'GET') send(response, pacAnswer(proxyPac(request.headers.host ?? '')));
+    if (proxyPac !== undefined && path === '/proxy.pac' && (request.method === 'GET' || request.method === 'HEAD')) send(response, pacAnswer(proxyPac(request.headers.host ?? '')));
     else send(response, revocation.answer(request.method ?? '', path, length === 0 ? null : Buffer.concat(chunks)));
   });
 }

@@ -69,6 +69,13 @@ describe('opening', () => {
     }
   });
 
+  it.each([['rsa', true], ['rsa3072', false], ['ec', true]] as const)('an issuer of %s signs quickly: %s', async (key, signsQuickly) => {
+    const options = await place();
+    const root = makeRoot('Of its kind', { key });
+    await installAuthority(options, { keyPem: root.keyPem, passphrase: null, chain: [root.der] }, Date.now());
+    expect(await openAuthority(options)).toMatchObject({ signsQuickly });
+  });
+
   it('refuses a missing half instead of making another CA', async () => {
     const options = await place();
     await openAuthority(options);

@@ -1,10 +1,10 @@
 // The relay: bytes both ways between two sockets, unmodified, with half-close, back-pressure, an idle limit and taps.
 // It never parses; a tap may look, hold a frame's head, drop, answer or close. It stores nothing beyond what a tap holds.
 
-import type { Duplex } from 'node:stream';
+import type { Socket } from 'node:net';
 import { FlowError } from './errors.ts';
-import { Forwarder } from './forwarder.ts';
 import type { ErrorCode } from './errors.ts';
+import { Forwarder } from './forwarder.ts';
 import { watchIdle } from './idle.ts';
 import { resetSocket } from './reset.ts';
 
@@ -44,8 +44,8 @@ export interface RelayOptions {
 }
 
 interface Direction {
-  readonly from: Duplex;
-  readonly to: Duplex;
+  readonly from: Socket;
+  readonly to: Socket;
   readonly tap: Tap | null;
   readonly write: (bytes: Buffer) => boolean;
   readonly resetCode: ErrorCode;
@@ -60,7 +60,7 @@ interface Direction {
  * RESET_BY_UPSTREAM, IDLE_TIMEOUT, what a tap closed with, or the FlowError a socket was destroyed with.
  * Both sockets are destroyed when it settles. Sockets must be paused with `allowHalfOpen`; bytes unshifted onto them come first.
  */
-export function relay(client: Duplex, upstream: Duplex, options: RelayOptions): Promise<void> {
+export function relay(client: Socket, upstream: Socket, options: RelayOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     const up: Direction = direction(client, upstream, options.clientTap, 'RESET_BY_CLIENT');
     const down: Direction = direction(upstream, client, options.upstreamTap, 'RESET_BY_UPSTREAM');
@@ -126,7 +126,7 @@ function asReset({ from, resetCode }: Direction, error: Error | null = from.erro
   return error instanceof FlowError ? error : new FlowError(resetCode, null, error ?? undefined);
 }
 
-function direction(from: Duplex, to: Duplex, tap: Tap | undefined, resetCode: ErrorCode): Direction {
+function direction(from: Socket, to: Socket, tap: Tap | undefined, resetCode: ErrorCode): Direction {
   const forwarder = tap?.retainsChunks === true ? to : new Forwarder(from, to);
   return { from, to, tap: tap ?? null, write: (bytes) => forwarder.write(bytes), resetCode, ended: false, waiting: [], waitingBytes: 0 };
 }
@@ -169,7 +169,7 @@ function flushAnswers(way: Direction): void {
 }
 
 /** Ends a socket: what was written still leaves when the end is orderly or ours; a reset is passed on as a reset. */
-function close(socket: Duplex, error: FlowError | null, lingerMs: number): void {
+function close(socket: Socket, error: FlowError | null, lingerMs: number): void {
   if (socket.destroyed) return;
   const reset = error !== null && (error.code === 'RESET_BY_CLIENT' || error.code === 'RESET_BY_UPSTREAM');
   if (reset || socket.writableFinished) {

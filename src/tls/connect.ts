@@ -29,7 +29,7 @@ export interface UpstreamOptions {
 
 export interface UpstreamTls {
   readonly socket: TLSSocket;
-  /** Version and suite agreed on, in OpenSSL's words; null once the connection is gone. */
+  /** Version and suite agreed on, in OpenSSL's words; null and empty once the connection is gone. */
   readonly version: string | null;
   readonly suite: string;
   /** The server's, as its last full handshake showed it. */
@@ -77,7 +77,7 @@ export async function connectTls(raw: Socket, options: UpstreamOptions, resumpti
     socket.off('OCSPResponse', onStaple);
     const asked = sawCertificateRequest(socket);
     // Asked for once: each answer is an object made for it.
-    const agreed = { version: socket.getProtocol(), suite: socket.getCipher().name };
+    const agreed = { version: socket.getProtocol(), suite: suiteOf(socket) };
     if (asked && agreed.version === 'TLSv1.3') await settledClientCert(socket, options.limits);
     noMoreKeyListeners(socket);
     const shown = resumption.shown;
@@ -100,6 +100,12 @@ export async function connectTls(raw: Socket, options: UpstreamOptions, resumpti
 
 // Listeners that stay keep what they close over: these close over as little as can be.
 const ignored = (): void => {};
+/** Empty once the connection is gone: Node then answers null, whatever its types say. */
+function suiteOf(socket: TLSSocket): string {
+  const cipher: { name: string } | null = socket.getCipher();
+  return cipher?.name ?? '';
+}
+
 /** The name is judged in verify.ts, natively and more strictly. */
 const anyName = (): undefined => undefined;
 function keepSessions(socket: TLSSocket, resumption: Resumption): void {

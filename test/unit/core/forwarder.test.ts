@@ -72,7 +72,7 @@ describe('a read is freed once it has left', () => {
     expect([peeked.length, next.length]).toEqual([8192, 0]);
   });
 
-  test('not what a failed write may still hold', async () => {
+  test('not what was handed to the system when the socket fails', async () => {
     const { near, far } = await pair();
     const forwarder = new Forwarder(new PassThrough(), near);
     const reads: Buffer[] = [];

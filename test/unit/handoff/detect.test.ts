@@ -257,6 +257,28 @@ describe('switches', () => {
   });
 });
 
+describe('inside a layer, what comes in the same turn as the end of the handshake', () => {
+  const inside = { ...options, insideTls: true };
+
+  test('is found although nobody listened yet, and stays in the stream', async () => {
+    const [client, upstream] = [await pair(), await pair()];
+    const found = detect(client.far, upstream.near, inside);
+    client.far.push('GET / HTTP/1.1\r\n');
+    expect(await found).toMatchObject({ row: 'http', from: 'client' });
+    expect((await readBytes(client.far, 16)).toString()).toBe('GET / HTTP/1.1\r\n');
+  });
+
+  test('a FIN, and a reset', async () => {
+    const [ended, reset, upstream] = [await pair(), await pair(), await pair()];
+    const first = detect(ended.far, upstream.near, inside);
+    ended.far.push(null);
+    await expect(first).rejects.toMatchObject({ code: 'CLIENT_CLOSED_EARLY' });
+    const second = detect(reset.far, upstream.near, inside);
+    reset.far.on('error', () => {}).destroy(new Error('reset'));
+    await expect(second).rejects.toMatchObject({ code: 'RESET_BY_CLIENT' });
+  });
+});
+
 test('a hello that is nearly pseudo-TLS is a suspect of ms-turn', async () => {
   const { near, far } = await pair();
   const suspect = Buffer.concat([Buffer.from('160301002f0100002b0301', 'hex'), Buffer.alloc(32, 7), Buffer.from('000004000400050100', 'hex')]);

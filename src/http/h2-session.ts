@@ -62,7 +62,7 @@ export async function openUpstream(socket: Socket, insideTls: boolean, limits: L
 /** Errors of a session by whose they are; floods that nghttp2 itself sees come with ENHANCE_YOUR_CALM or its flood codes. */
 export function sessionError(error: Error, side: 'client' | 'server'): FlowError {
   if (error instanceof FlowError) return error;
-  const { code } = error as NodeJS.ErrnoException;
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : null;
   const isReset = code === 'ECONNRESET' || code === 'EPIPE' || code === 'ETIMEDOUT';
   if (isReset) return new FlowError(side === 'client' ? 'RESET_BY_CLIENT' : 'RESET_BY_UPSTREAM', null, error);
   const isFlood = side === 'client' && (code === 'ERR_HTTP2_TOO_MANY_INVALID_FRAMES' || /flood|calm|too many/i.test(error.message));

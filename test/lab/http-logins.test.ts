@@ -80,9 +80,11 @@ labFile('HTTP logins and smuggling', async ({ lab, certificates }) => {
       const good = await file.lab.client.run(['curl', '-sS', '-4', '-m', '30', '--http1.1', '--cacert', at.gateway.caFile, ...more, '-o', '/dev/null', '-w', '%{http_code}', `${tls ? 'https' : 'http'}://${echo.name}/good`]);
       expect(good.stdout).toBe('502');
       const arrived = (await small.records(server, before + (tls ? answers.length : 0) + 1)).slice(before).filter(({ received }) => received.bytes > 0);
-      // One row is longer than a TLS record: its body is on its way when the rest shows that it cannot be framed, and is cut off there.
+      // One row is longer than a TLS record. Where its records come apart, its body is on its way when the rest shows that it cannot be framed, and is cut
+      // off there; where they come together, nothing of it leaves.
       const [cutOff, whole] = [arrived.filter(({ received }) => received.bytes >= tlsRecordBytes), arrived.filter(({ received }) => received.bytes < tlsRecordBytes)];
-      expect([whole.length, cutOff.length]).toEqual([1, tls ? 1 : 0]);
+      expect(whole).toHaveLength(1);
+      expect(cutOff.length).toBeLessThanOrEqual(tls ? 1 : 0);
     });
   });
 });

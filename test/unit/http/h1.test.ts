@@ -366,6 +366,19 @@ describe('failures', () => {
     await until(() => aborted);
   });
 
+  test('a body that cannot be framed any more, after some of it has left, is cut off there and refused', async () => {
+    const origin = await startRawOrigin('', () => false);
+    closers.push(origin.close);
+    const gateway = await gatewayTo(origin.port);
+    const socket = await connect(gateway.port);
+    socket.write('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n');
+    await until(() => origin.received().endsWith('first\r\n'));
+    socket.write('5x\r\nsecond');
+    expect(await receive(socket)).toMatch(/^HTTP\/1\.1 400 [\s\S]*HTTP_AMBIGUOUS/);
+    expect(await gateway.ended()).toMatchObject({ code: 'HTTP_AMBIGUOUS' });
+    expect(origin.received()).toMatch(/first\r\n$/);
+  });
+
   test('a server that closes inside a response ends the client short', async () => {
     const server = net.createServer((socket) => socket.on('error', () => {}).once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc')));
     closers.push(() => server.close());

@@ -1,6 +1,6 @@
 // The buffer that a TLS client's connection is read into. Node 24 makes it at the first read, as large as libuv would read at once (64 KiB), and
-// keeps it until the connection ends; this file has it made small. It never sees what is read. A TLS server does not notice; one that speaks something else
-// is sent an alert (seven bytes behind the hello), which OpenSSL keeps to itself where nothing looked like TLS yet.
+// keeps it until the connection ends; this file has it made small. It never sees what is read. A TLS server does not notice; one that speaks
+// something else is sent an alert (seven bytes behind the hello), which OpenSSL would otherwise keep to itself.
 
 import type { TLSSocket } from 'node:tls';
 
@@ -12,7 +12,8 @@ const emptyRecord = Buffer.from('1603030000', 'hex');
 
 /**
  * To be called once `connect` has written its hello and nothing can have been read. A buffer made for bytes that JavaScript hands over has the 4 KiB
- * that Node means a client to begin with; a read that fills it adds 16 KiB once, so bulk is read in steps of 20 KiB. Pinned by read-buffer.test.ts; where Node has no such method, nothing happens.
+ * that Node means a client to begin with; a read that fills it adds 16 KiB once, so bulk is read in steps of 20 KiB. Pinned by
+ * read-buffer.test.ts; where Node has no such method, nothing happens.
  */
 export function keepReadBufferSmall(socket: TLSSocket): void {
   if (!('_handle' in socket)) return;
